@@ -1,0 +1,60 @@
+"""Where a command finds its project: settings, folders, definitions; and `gateway init`, which makes one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from gateway.cli.output import EXIT_INVALID, fail, out
+from gateway.config.folder import Loaded, read_folder
+from gateway.config.rulebooks import compile_rulebook
+from gateway.config.secrets import SecretSource
+from gateway.core.rulebook import Rulebook
+from gateway.service.shelf import Shelf
+
+STARTER_FOLDERS = ("mappings", "fixtures")
+
+
+def load_rulebook(folder: Path, *, strict_secrets: bool, shelf: Shelf | None = None) -> Loaded[Rulebook]:
+    """Compile a folder as the engine would. strict_secrets: a secret that is not set is an error, else a warning.
+
+    shelf: holds the destinations the rulebook was compiled with, afterwards.
+    """
+    known = shelf or Shelf(os.environ)
+    secrets = SecretSource(variables=os.environ, strict=strict_secrets)
+    loaded = compile_rulebook(read_folder(folder), known.definitions, secrets)
+    if loaded.value is not None:
+        known.take(loaded.value)
+    return loaded
+
+
+def starter_folder() -> Path:
+    """Where the example project lies: inside the installed package, or at the root of a checkout."""
+    packaged = Path(__file__).resolve().parent.parent / "starter"
+    return packaged if packaged.is_dir() else packaged.parent.parent
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+def init(folder: Path) -> None:
+    """Make a project folder: example mappings with their cases, sources, and fixture events.
+
+    Nothing that is already there is touched.
+    """
+    starter = starter_folder()
+    taken = [name for name in STARTER_FOLDERS if (folder / name).exists()]
+    if taken:
+        fail(f"{folder / taken[0]} is already there; choose another folder.", code=EXIT_INVALID)
+    for name in STARTER_FOLDERS:
+        shutil.copytree(starter / name, folder / name)
+    out.print(f"Made [bold]{escape(str(folder))}[/bold] with mappings/ and fixtures/. Next:")
+    out.print(
+        "  export STACKADAPT_TOKEN=…   the token that StackAdapt gave you; or remove the mapping files you do not need"
+    )
+    out.print("  export TABOOLA_CLIENT_ID=… TABOOLA_CLIENT_SECRET=…   from Taboola")
+    out.print("  gateway check               look for mistakes, run the cases")
+    out.print("  gateway serve               start it")

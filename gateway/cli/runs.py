@@ -1,0 +1,170 @@
+"""`gateway run …`: runs of syncs, their log, and what to do with one that is held or should stop."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from gateway.admin.syncs import SyncOrder
+from gateway.cli.checking import json_option
+from gateway.cli.operating import ask, order
+from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, moment, out, print_json, print_line, table
+from gateway.cli.syncs import Shown, finish, print_runs
+from gateway.store.api import StateView
+from gateway.syncs.names import find_sync
+from gateway.syncs.showing import result_line, run_line, run_page
+
+LOG_PAGE = 1000
+
+
+@click.group("run")
+def run() -> None:
+    """Runs of syncs: list and show them, read their log, approve, reject or stop one."""
+
+
+@run.command("list")
+@click.option("--sync", "name", default="", help="Only of this sync.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@json_option
+def list_(name: str, limit: int, *, as_json: bool) -> None:
+    """List runs, newest first."""
+
+    def look(view: StateView) -> list[Shown]:
+        found = find_sync(view, name) if name else None
+        if name and found is None:
+            fail(f"There is no sync `{name}`; `gateway sync list` names them.", code=EXIT_INVALID)
+        return [run_line(one) for one in view.runs(sync=found[0].id if found else 0, limit=limit)]
+
+    shown = ask(look)
+    if as_json:
+        print_json(shown)
+    else:
+        print_runs(shown)
+
+
+@run.command()
+@click.argument("number", type=int)
+@json_option
+def show(number: int, *, as_json: bool) -> None:
+    """Show one run: how it went, counters, guards, what went wrong by code."""
+    shown = fetch_run(number)
+    if as_json:
+        print_json(shown)
+    else:
+        print_run(shown)
+    if shown["status"] == "held":
+        raise click.exceptions.Exit(EXIT_HELD)
+
+
+@run.command()
+@click.argument("number", type=int)
+@click.option("--status", default="", help="Only lines that ended so: accepted, rejected, failed, unsure, cancelled.")
+@json_option
+def log(number: int, status: str, *, as_json: bool) -> None:
+    """Print the sync log of a run, a line an operation; with --json one JSON object a line."""
+    after = 0
+    rows: list[Shown] = []
+    while True:
+        page = ask(
+            lambda view, after=after: [  # type: ignore[misc] # a default of a lambda has no type
+                result_line(one) for one in view.row_results(run=number, after_seq=after, status=status, limit=LOG_PAGE)
+            ]
+        )
+        for one in page:
+            if as_json:
+                print_line(one)
+        rows += [] if as_json else page
+        if len(page) < LOG_PAGE:
+            break
+        after = int(str(page[-1]["seq"]))
+    if not as_json:
+        table(
+            f"Log of run {number}",
+            ("seq", "member", "operation", "status", "code", "http", "attempts", "message"),
+            (
+                (
+                    one["seq"], one["member_ref"], one["operation"], one["status"], one["code"], one["http_status"],
+                    one["attempts"], one["message"],
+                )
+                for one in rows
+            ),
+        )  # fmt: skip
+
+
+@run.command()
+@click.argument("number", type=int)
+@click.option("--wait", is_flag=True, help="Until it has ended.")
+@json_option
+def approve(number: int, *, wait: bool, as_json: bool) -> None:
+    """Let a held run go; it is planned anew, and held again if the numbers moved."""
+    _run_order(number, "approve", SyncOrder(by=getpass.getuser()), f"run {number} may go", as_json=as_json and not wait)
+    if wait:
+        finish(number, as_json=as_json)
+
+
+@run.command()
+@click.argument("number", type=int)
+@json_option
+def reject(number: int, *, as_json: bool) -> None:
+    """End a held run; the next tick plans anew."""
+    _run_order(number, "reject", SyncOrder(), f"run {number} is ended", as_json=as_json)
+
+
+@run.command()
+@click.argument("number", type=int)
+@json_option
+def cancel(number: int, *, as_json: bool) -> None:
+    """Stop a run: what is on its way ends, the rest is planned again by the next run."""
+    _run_order(number, "cancel", SyncOrder(), f"run {number} stops", as_json=as_json)
+
+
+def fetch_run(number: int) -> Shown:
+    """One run's page; ends with a sentence when there is none."""
+
+    def look(view: StateView) -> Shown | None:
+        found = view.run(number)
+        return run_page(view, found) if found is not None else None
+
+    shown = ask(look)
+    if shown is None:
+        fail(f"There is no run {number}; `gateway run list` names them.", code=EXIT_INVALID)
+    return shown
+
+
+def print_run(shown: Shown) -> None:
+    """One run for a person."""
+    out.print(f"[bold]run {shown['id']}[/bold]  {shown['kind']}  {shown['status']}  {shown['reason']}", soft_wrap=True)
+    out.print(
+        f"queued {moment(_us(shown, 'queued_us'))} · started {moment(_us(shown, 'started_us'))} · "
+        f"ended {moment(_us(shown, 'finished_us'))} · missed ticks {shown['missed']} · coalesced {shown['coalesced']}"
+    )
+    counters = shown["counters"]
+    if isinstance(counters, dict):
+        told = ", ".join(f"{name} {value}" for name, value in counters.items() if value)
+        out.print(told or "nothing was counted", soft_wrap=True)
+    for name in ("guards", "sample"):
+        found = shown[name]
+        for one in found if isinstance(found, list) else []:
+            text = (
+                one["message"]
+                if name == "guards"
+                else f"{one['operation']} {one['status']} {one['code']} {one['message']}"
+            )
+            out.print(f"[yellow]{text}[/yellow]", soft_wrap=True)
+    broken = shown["broken_sums"]
+    for one in broken if isinstance(broken, list) else []:
+        out.print(f"[red]{one}[/red]", soft_wrap=True)
+
+
+def _run_order(number: int, verb: str, given: SyncOrder, sentence: str, *, as_json: bool) -> None:
+    shown = order("POST", f"/api/runs/{number}:{verb}", dict[str, object], given)
+    if as_json:
+        print_json(shown)
+    else:
+        out.print(sentence)
+
+
+def _us(shown: Shown, name: str) -> int:
+    value = shown.get(name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,169 @@
+"""A run's counters, the sums they must keep, and what the run and its sync are called afterwards."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gateway.core.guards import PlanFacts
+from gateway.core.sync_effects import Result
+from gateway.core.sync_entries import Member
+from gateway.core.sync_plan import Planned
+from gateway.core.sync_records import Record, Unmappable
+
+RunStatus = Literal[
+    "queued", "planning", "sending", "succeeded", "partial", "failed", "held", "skipped", "cancelled", "interrupted"
+]
+"""queued → planning → sending → succeeded, partial or failed; planning → held → planning (approved) or cancelled (rejected);
+planning → skipped; anything unfinished → cancelled; planning, sending → interrupted (crash, lease lost), and a new run follows."""
+
+RunSkipReason = Literal["overlap", "not_due", "below_minimum", "paused", "destination_disabled"]
+
+SyncStatus = Literal["draft", "active", "paused", "errored", "deleting"]
+
+
+class RunCounters(msgspec.Struct, kw_only=True):
+    """Counts of one run, changed as it goes; `msgspec.json.encode` gives what the run row keeps.
+
+    planned, skipped: by operation and by reason. list_change: our own tally of members that came on and went off the list.
+    list_before, list_after: counted by the caller over the records at start and end. unknown_exits: among the removes.
+    """
+
+    considered: int = 0
+    members_in: int = 0
+    unchanged: int = 0
+    planned: dict[str, int] = {}
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    erased: int = 0
+    failed: int = 0
+    rejected_mapping: int = 0
+    rejected_destination: int = 0
+    unsure: int = 0
+    cancelled: int = 0
+    skipped: dict[str, int] = {}
+    unknown_exits: int = 0
+    unmappable: int = 0
+    requests: int = 0
+    attempts: int = 0
+    bytes: int = 0
+    waited_ms: int = 0
+    list_before: int = 0
+    list_after: int = 0
+    list_change: int = 0
+
+    @property
+    def planned_total(self) -> int:
+        """Operations of every kind."""
+        return sum(self.planned.values())
+
+    @property
+    def accepted_total(self) -> int:
+        """Operations that got through."""
+        return self.added + self.updated + self.removed
+
+    def count_plan(self, member: Member, planned: Planned) -> None:
+        """Take one member's plan in, bookkeeping (`Planned.record`) included."""
+        if member.membership == "in":
+            self.members_in += 1
+            self.unmappable += isinstance(member.rendered, Unmappable)
+        if planned.record is not None:
+            self.count_change(member.record, planned.record)
+        if planned.bucket == "not_considered":
+            return
+        self.considered += 1
+        match planned.bucket:
+            case "unchanged":
+                self.unchanged += 1
+            case "skipped":
+                self.skipped[planned.reason] = self.skipped.get(planned.reason, 0) + 1
+            case "rejected":
+                self.rejected_mapping += 1
+            case "planned":
+                assert planned.op is not None
+                self.planned[planned.op] = self.planned.get(planned.op, 0) + 1
+                self.unknown_exits += planned.unknown_exit
+
+    def count_change(self, before: Record, after: Record) -> None:
+        """Take in that a record was stored in another's place."""
+        self.list_change += after.is_listed - before.is_listed
+
+    def count_result(self, planned: Planned, result: Result) -> None:
+        """Take in how one operation ended; once for each planned one."""
+        match result:
+            case "accepted":
+                if planned.op == "add":
+                    self.added += 1
+                elif planned.op in ("update", "replace"):
+                    self.updated += 1
+                else:
+                    self.removed += 1
+                    self.erased += planned.op == "erase"
+            case "rejected":
+                self.rejected_destination += 1
+            case "failed":
+                self.failed += 1
+            case "unsure":
+                self.unsure += 1
+            case "cancelled":
+                self.cancelled += 1
+
+    def facts(self, *, source_quiet_s: float | None = None, is_initial: bool = False) -> PlanFacts:
+        """What the guards look at, after planning. `list_before` has to be set."""
+        return PlanFacts(
+            members_in=self.members_in,
+            list_before=self.list_before,
+            adds=self.planned.get("add", 0),
+            updates=self.planned.get("update", 0) + self.planned.get("replace", 0),
+            removes=self.planned.get("remove", 0) - self.unknown_exits,
+            unmappable=self.unmappable,
+            source_quiet_s=source_quiet_s,
+            is_initial=is_initial,
+        )
+
+
+def broken_sums(counters: RunCounters) -> list[str]:
+    """The sums that do not hold, each as a sentence with its numbers; empty for every run that ended as it should.
+
+    Meant for runs that ended succeeded, partial, failed or cancelled. A broken one is our own fault: say it loudly.
+    """
+    one = counters
+    decided = one.unchanged + sum(one.skipped.values()) + one.rejected_mapping + one.planned_total
+    ended = one.accepted_total + one.failed + one.rejected_destination + one.unsure + one.cancelled
+    broken = []
+    if one.considered != decided:
+        broken.append(f"considered is {one.considered}, but unchanged, skipped, rejected and planned make {decided}")
+    if one.planned_total != ended:
+        broken.append(f"planned is {one.planned_total}, but {ended} operations have ended")
+    if one.list_after - one.list_before != one.list_change:
+        change = one.list_after - one.list_before
+        broken.append(f"the list changed by {change}, but members came and went by {one.list_change}")
+    return broken
+
+
+def run_status(counters: RunCounters, *, has_error: bool = False, is_cancelled: bool = False) -> RunStatus:
+    """How a run that got as far as sending ended. has_error: an error of the run itself (credentials, breaker, storage)."""
+    one = counters
+    if has_error or (one.planned_total and one.failed + one.unsure == one.planned_total):
+        return "failed"
+    if is_cancelled:
+        return "cancelled"
+    wrong = one.failed + one.rejected_mapping + one.rejected_destination + one.unsure
+    return "partial" if wrong else "succeeded"
+
+
+def counts_as_synced(status: RunStatus, counters: RunCounters) -> bool:
+    """Whether the run's end is the sync's `last_synced_at`: something got through, or there was nothing to do."""
+    return status == "succeeded" or (
+        status == "partial" and (counters.accepted_total > 0 or counters.planned_total == 0)
+    )
+
+
+def sync_status_after(current: SyncStatus, status: RunStatus) -> SyncStatus:
+    """A failed run makes an active sync errored (still scheduled); the next that does not fail makes it active again."""
+    if status == "failed" and current == "active":
+        return "errored"
+    is_good = status in ("succeeded", "partial", "held", "skipped", "cancelled")
+    return "active" if current == "errored" and is_good else current

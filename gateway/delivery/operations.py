@@ -1,0 +1,60 @@
+"""What a person does with dead deliveries: list, retry, drop. The CLI and the admin API call these; neither adds rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.store.api import StateStore
+from gateway.store.rows import DeliveryRow
+
+PIECE_ROWS = 10_000  # One transaction's share, so that a million dead deliveries do not stop the engine for seconds.
+LIST_ROWS_MAX = 1000
+
+
+async def list_dead(
+    state: StateStore, *, lane: str = "", mapping: str = "", after_id: int = 0, limit: int = 100
+) -> list[DeliveryRow]:
+    """Dead deliveries by id, at most LIST_ROWS_MAX; page on with the last id."""
+    rows_max = min(max(limit, 1), LIST_ROWS_MAX)
+    return await state.read(
+        lambda view: view.deliveries(lane=lane, mapping=mapping, state="dead", after_id=after_id, limit=rows_max)
+    )
+
+
+async def retry_dead(
+    state: StateStore,
+    *,
+    now_us: int,
+    lane: str = "",
+    mapping: str = "",
+    ids: Sequence[int] = (),
+    reason_like: str = "",
+) -> int:
+    """Make dead deliveries due again with no failures counted; return how many. Wake the lanes afterwards.
+
+    Raises ValueError without any filter: "everything" has to be said lane by lane.
+    """
+    if not (lane or mapping or ids or reason_like):
+        raise ValueError("Give a lane, a mapping, ids or a part of the reason.")
+    total = 0
+    while True:
+        count = await state.write(
+            lambda tx: tx.retry_dead(
+                lane=lane, mapping=mapping, ids=ids, reason_like=reason_like, now_us=now_us, limit=PIECE_ROWS
+            )
+        )
+        total += count
+        if count < PIECE_ROWS:
+            return total
+
+
+async def drop_dead(state: StateStore, *, ids: Sequence[int] = (), older_than_us: int = 0) -> int:
+    """Delete dead deliveries for good, by id or created before a time; return how many. Raises ValueError without either."""
+    if not ids and not older_than_us:
+        raise ValueError("Give ids or an age.")
+    total = 0
+    while True:
+        count = await state.write(lambda tx: tx.drop_dead(ids=ids, older_than_us=older_than_us, limit=PIECE_ROWS))
+        total += count
+        if count < PIECE_ROWS:
+            return total

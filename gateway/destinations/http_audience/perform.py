@@ -1,0 +1,200 @@
+"""A destination made from a definition file: its input and output. What is sent is `wire.py`'s, how answers read `answers.py`'s."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Final
+
+from gateway.core.definitions import Definition
+from gateway.core.http_messages import Answer, Request
+from gateway.destinations.base import Batch, Context, Performed
+from gateway.destinations.http_audience.definition import BASE_URL, TOKEN_URL, definition_of
+from gateway.destinations.http_audience.delivering import REHEARSED, Courier
+from gateway.destinations.http_audience.dispatching import ASKED, Dispatch, Run
+from gateway.destinations.http_audience.fields import Record, Rejection, prepare
+from gateway.destinations.http_audience.format_access import address_problem
+from gateway.destinations.http_audience.lists import ListError, delete_list
+from gateway.destinations.http_audience.login import LoginError, login_headers
+from gateway.destinations.http_audience.shape import OAUTH_LOGINS, Capabilities, DefinitionFile, Hashing, Limits
+from gateway.destinations.http_audience.target import facts_of
+from gateway.destinations.http_audience.tokens import TokenRefusedError
+from gateway.destinations.http_audience.wire import Access, non_secret
+
+LINES_MAX: Final = 5  # ours: different requests told in one summary
+
+_NOTHING_TRIED: Final = (
+    "warning: this definition has no request that only tries the credentials; the first delivery will."
+)
+
+
+class HttpAudience:
+    """One definition file as a destination. capabilities, limits: for the sync engine and the lanes."""
+
+    def __init__(self, file: DefinitionFile, *, variables: Mapping[str, str]) -> None:
+        """variables: where a secret is looked up that is no setting, the process's environment."""
+        self.file = file
+        self._variables = variables
+        self._definition = definition_of(file)
+
+    @property
+    def definition(self) -> Definition:
+        """Settings, the one action, its fields."""
+        return self._definition
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the sync engine may plan."""
+        return self.file.capabilities
+
+    @property
+    def limits(self) -> Limits:
+        """How hard the partner may be pressed."""
+        return self.file.limits
+
+    @property
+    def lane_bounds(self) -> tuple[int, float]:
+        """For the lane: requests at once, requests per second."""
+        return self.file.limits.concurrency, self.file.limits.requests_per_second
+
+    def group(self, action: str, payload: dict[str, object], settings: dict[str, object]) -> Hashable:  # noqa: ARG002
+        """Any deliveries may come together: requests are told apart here, where operations and lists are known."""
+        return ()
+
+    def check_settings(self, settings: dict[str, object], corrections: frozenset[str]) -> list[str]:  # noqa: ARG002
+        """A secret that is nowhere, and an address that is none."""
+        problems = [
+            f"The secret `{name}` is neither a setting nor an environment variable; set one of them."
+            for name in self._missing_secrets(settings)
+        ]
+        asked = self.file.asked_address
+        for key in (BASE_URL, TOKEN_URL):
+            given = settings.get(key)
+            if given is not None and given != "":
+                problem = address_problem(given, allow_http=True) if isinstance(given, str) else "This is no address."
+                problems += [f"`{key}`: {problem}"] if problem else []
+            elif key == BASE_URL and asked is not None:
+                problems.append(f"`{BASE_URL}` ({asked.label}) is missing; every account has its own, so give yours.")
+        return problems
+
+    def success_answer(self, request: Request) -> Answer:
+        """A token where one is asked for, else an answer that counts as success whatever the definition looks for."""
+        if b"grant_type=" in request.body and self.file.login.type in OAUTH_LOGINS:
+            return Answer(status=200, body=b'{"access_token":"rehearsed-token","expires_in":3600}')
+        return REHEARSED
+
+    def prepared(
+        self, operation: str, payload: Mapping[str, object], *, hashing: Hashing = "on", planned: bool = False
+    ) -> Record | Rejection:
+        """One record as templates see it: what a sync compares and keeps, or why it cannot be sent.
+
+        planned: it is a sync's, so that a removal holds what was accepted before, which is hashed already.
+        """
+        asked = ASKED.get(operation, operation)
+        if asked not in self.file.actions:
+            return Rejection(
+                code="action_not_configured",
+                message=f"The definition has no action `{asked}`; add it, or plan without it.",
+                details={"action": asked},
+            )
+        switch: Hashing = "auto" if planned and asked == "remove" else hashing
+        return prepare(payload, asked, self.file.fields, hashing=switch)
+
+    def rendered(
+        self,
+        action: str,  # noqa: ARG002 - definitions have one action
+        payload: dict[str, object],
+        *,
+        hashing: Hashing,
+    ) -> tuple[dict[str, object], frozenset[str]] | str:
+        """For syncs: the record of a member who is in, and the names of its identifiers; a code where it cannot be sent."""
+        asked = "add" if "add" in self.file.actions else "replace"
+        record = self.prepared(asked, payload, hashing=hashing)
+        if isinstance(record, Rejection):
+            return record.code
+        return record, frozenset(key for key, rule in self.file.fields.items() if rule.identifier)
+
+    async def perform(self, batch: Batch, context: Context) -> Performed:
+        """As many requests as the records need, one after the other; what cannot be sent is refused by itself."""
+        done = await self.deliver(batch, context)
+        requests = sum(len(one.requests) for one in done.sent)
+        remembered: tuple[dict[str, object], ...] = ()
+        if any(one.remembered for one in done.sent):
+            kept: list[dict[str, object]] = [{} for _ in batch.owed]
+            for one in done.sent:
+                for item, values in zip(one.made.items, one.remembered, strict=False):
+                    kept[item.place] = values
+            remembered = tuple(kept)
+        return Performed(
+            outcomes=done.outcomes,
+            request=_told([line for one in done.sent for line in one.told]) or "no request",
+            answer=_told([line for one in done.sent for line in one.answered]) or "nothing was sent",
+            requests=requests,
+            remembered=remembered,
+        )
+
+    async def deliver(self, batch: Batch, context: Context) -> Dispatch:
+        """The same with everything that previews and reports show."""
+        run = Run(self, batch, context)
+        if batch.owed and run.held is not None:
+            return Dispatch(outcomes=(run.held,) * len(batch.owed), rejections={}, sent=())
+        return await run.all()
+
+    async def test(self, settings: dict[str, object], context: Context) -> Sequence[str]:
+        """Secrets that are missing or unusable; the token call where there is one. Nothing else is harmless in general."""
+        problems = self.check_settings(settings, frozenset())
+        if problems:
+            return problems
+        access = self.access(settings)
+        courier = Courier(self.file, access, context, frozenset())
+        try:
+            login_headers(self.file.login, access.secrets, "token", b"")
+            await courier.tokens.drop()
+            await courier.tokens.get()
+        except LoginError as error:
+            return [f"{error}."]
+        except TokenRefusedError as error:
+            return [getattr(error.outcome, "reason", "There is no token.")]
+        return [] if self.file.login.type in OAUTH_LOGINS else [_NOTHING_TRIED]
+
+    async def delete_list(self, settings: dict[str, object], entry: dict[str, object], context: Context) -> str:
+        """Delete a list at the partner, on an operator's explicit command. Empty when done, else the reason why not."""
+        if self._missing_secrets(settings):
+            return self.check_settings(settings, frozenset())[0]
+        facts = facts_of(self.file, entry)
+        if isinstance(facts, Rejection):
+            return facts.message
+        try:
+            await delete_list(Courier(self.file, self.access(settings), context, frozenset()), facts)
+        except ListError as error:
+            return str(error)
+        return ""
+
+    def access(self, settings: Mapping[str, object]) -> Access:
+        """Address, plain settings and secrets of one configured destination. Secrets that are nowhere are left out."""
+        given, token_url = settings.get(BASE_URL), settings.get(TOKEN_URL)
+        found = {key: self._secret(one.name, settings) for key, one in self.file.login.secrets.items()}
+        return Access(
+            base_url=given.removesuffix("/") if isinstance(given, str) and given else self.file.base_url,
+            settings=non_secret(settings, self.file),
+            secrets={key: text for key, text in found.items() if text},
+            token_url=token_url if isinstance(token_url, str) else "",
+        )
+
+    def _secret(self, name: str, settings: Mapping[str, object]) -> str:
+        given = settings.get(name)
+        return given if isinstance(given, str) and given else self._variables.get(name, "").strip()
+
+    def _missing_secrets(self, settings: Mapping[str, object]) -> list[str]:
+        return [
+            one.name
+            for one in {secret.name: secret for secret in self.file.login.secrets.values()}.values()
+            if not one.optional and not self._secret(one.name, settings)
+        ]
+
+
+def _told(lines: list[str]) -> str:
+    """Lines of several requests as one, equal ones counted."""
+    counts = Counter(lines)
+    told = [line if count == 1 else f"{count} x {line}" for line, count in counts.items()]
+    return "; ".join(told[:LINES_MAX]) + (f"; and {len(told) - LINES_MAX} more" if len(told) > LINES_MAX else "")

@@ -1,0 +1,126 @@
+"""The Trade Desk's input and output: one run's whole list out as one drop; segments connected; the login test.
+
+Single changes are not sent: this platform takes whole lists only, so entering and leaving reach it with the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from typing import Final
+from weakref import WeakValueDictionary
+
+from gateway.core.answers import status_text
+from gateway.core.definitions import Definition
+from gateway.core.http_messages import Answer, Request
+from gateway.core.javascript import to_text, trim
+from gateway.core.outcomes import Outcome, Refused
+from gateway.destinations.base import Batch, Context, Performed
+from gateway.destinations.the_trade_desk import segments
+from gateway.destinations.the_trade_desk.answers import read_page
+from gateway.destinations.the_trade_desk.calls import Calls
+from gateway.destinations.the_trade_desk.definition import DEFINITION
+from gateway.destinations.the_trade_desk.lines import email_of, member_line, person_key
+from gateway.destinations.the_trade_desk.list_run import BAD_ID, ListRun
+from gateway.destinations.the_trade_desk.segments import Connected
+from gateway.destinations.the_trade_desk.wire import api_base_url, is_external_id, list_request, success_answer
+
+_NOT_A_LIST: Final = (
+    "The Trade Desk takes whole lists only, and this is a single change: nothing was sent. A run sends it."
+)
+_NO_SNAPSHOT: Final = "The run has no snapshot; nothing was sent."
+
+
+class TheTradeDesk:
+    """The destination. Runs of one segment never overlap."""
+
+    def __init__(self) -> None:
+        self._segment_locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def definition(self) -> Definition:
+        """Settings, the one action, its fields."""
+        return DEFINITION
+
+    def group(self, action: str, payload: dict[str, object], settings: dict[str, object]) -> Hashable:  # noqa: ARG002
+        """One segment."""
+        return to_text(payload.get("external_id") or "")
+
+    def check_settings(self, settings: dict[str, object], corrections: frozenset[str]) -> list[str]:  # noqa: ARG002
+        """Blank or unprintable credentials, an address that is none, an hour that is none."""
+        problems = [
+            f"`{key}` must be printable text without blanks: copy it from The Trade Desk."
+            for key in ("auth_token", "advertiser_id")
+            if settings.get(key) is not None and not _is_word(to_text(settings[key]))
+        ]
+        if not api_base_url(settings).startswith(("https://", "http://")):
+            problems.append("`api_base_url` must begin with https:// (or http:// on a private network).")
+        hour = settings.get("sync_hour_utc")
+        if hour is not None and (not isinstance(hour, int) or isinstance(hour, bool) or not 0 <= hour <= 23):
+            problems.append("`sync_hour_utc` must be a whole number from 0 to 23.")
+        return problems
+
+    def success_answer(self, request: Request) -> Answer:
+        """For rehearsals."""
+        return success_answer(request)
+
+    def member(self, action: str, payload: dict[str, object], corrections: frozenset[str]) -> object:  # noqa: ARG002
+        """What The Trade Desk gets for one member: the line of the file, or None."""
+        return member_line(payload, corrections)
+
+    def person(self, payload: dict[str, object]) -> str:
+        """Who a payload means: members, repeats and the minimum are counted by this."""
+        return person_key(email_of(payload))
+
+    async def perform(self, batch: Batch, context: Context) -> Performed:
+        """Upload the snapshot as the list of the one delivery of a run (operation `replace`); refuse anything else.
+
+        The delivery's payload says `pii_type` and may say `external_id`; where it does not, the first member's does.
+        Fewer than 1,500 distinct people: no call at all, and `skipped` is `below_minimum`.
+        """
+        if len(batch.owed) != 1 or batch.owed[0].operation != "replace":
+            return Performed(outcomes=(Refused(reason=_NOT_A_LIST),) * len(batch.owed), requests=0)
+        if context.snapshot is None:
+            return Performed(outcomes=(Refused(reason=_NO_SNAPSHOT),), requests=0)
+        run = ListRun(batch, batch.owed[0], context)
+        outcome = await run.performed(context.snapshot, self._segment_locks)
+        return run.told(outcome)
+
+    async def ensure_audience(
+        self, settings: dict[str, object], audience_settings: dict[str, object], *, key: str, context: Context
+    ) -> Connected | Outcome:
+        """Connect an audience: verify its `external_id` where it is given, else adopt or create the segment of its name.
+
+        audience_settings: region, external_id, name. key: the audience's, its name where they give none.
+        """
+        calls = Calls(settings, context)
+        given = _text(audience_settings.get("external_id"))
+        if given:
+            return await segments.verify(given, calls) if is_external_id(given) else Refused(reason=BAD_ID)
+        name = _text(audience_settings.get("name")) or key
+        return await segments.adopt_or_create(name, _text(audience_settings.get("region")), calls)
+
+    async def test(self, settings: dict[str, object], context: Context) -> Sequence[str]:
+        """Ask for the advertiser's segments. The reference looks at the status only; ours wants a list, too."""
+        missing = [key for key in ("auth_token", "advertiser_id") if not settings.get(key)]
+        if missing:
+            return [f"The setting `{key}` is missing; nothing was sent." for key in missing]
+        answer = await Calls(settings, context).send(list_request(settings), "GET segments")
+        if not isinstance(answer, Answer):
+            return [f"{answer.reason}."]
+        if answer.status != 200:
+            return [f"The credentials are not valid: The Trade Desk answered {status_text(answer.status)}."]
+        if read_page(answer) is None:
+            return ["What answers at `api_base_url` is not The Trade Desk: its answer lists no segments."]
+        return []
+
+
+THE_TRADE_DESK: Final = TheTradeDesk()
+
+
+def _is_word(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and trim(text) == text
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,183 @@
+"""Whole lists as runs froze them: copied from the records in pages, read by uploads, compared with the list before."""
+
+# ruff: noqa: S608 - what is put into statements are constants of this module, never a caller's text
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gateway.store.sqlite.session import Session
+
+PAGE_ROWS = 5_000
+
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class ListReads(Session):
+    """Questions about frozen lists."""
+
+    def list_size(self, run: int) -> int:
+        """Distinct entries of a frozen list."""
+        row = self._row("SELECT count(*) FROM listed WHERE run = ?", (run,))
+        return int(row[0]) if row else 0
+
+    def list_page(self, run: int, *, after: bytes, limit: int = PAGE_ROWS) -> list[tuple[bytes, int, int, bytes]]:
+        """(entry, member, time of the event, payload) behind an entry, in its order."""
+        return [
+            (row[0], row[1], row[2], row[3])
+            for row in self._rows(
+                "SELECT entry, member, at_us, payload FROM listed WHERE run = ? AND entry > ? ORDER BY entry LIMIT ?",
+                (run, after, limit),
+            )
+        ]
+
+    def list_difference(self, run: int, before: int) -> tuple[int, int]:
+        """(entries of `run` that `before` did not hold, entries of `before` that `run` does not hold)."""
+        sql = (
+            "SELECT count(*) FROM listed AS one WHERE one.run = ? "
+            "AND NOT EXISTS (SELECT 1 FROM listed AS other WHERE other.run = ? AND other.entry = one.entry)"
+        )
+        new, gone = self._row(sql, (run, before)), self._row(sql, (before, run))
+        return (int(new[0]) if new else 0, int(gone[0]) if gone else 0)
+
+    def list_plan(self, sync: int, before: int) -> tuple[int, int, int]:
+        """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more)."""
+        row = self._row(
+            "SELECT count(*), total(NOT EXISTS (SELECT 1 FROM listed WHERE run = ?2 AND listed.entry = wanted.entry)) "
+            "FROM (SELECT DISTINCT entry FROM record INDEXED BY record_wants WHERE sync = ?1 AND standing = 1 AND entry <> x'') "
+            "AS wanted",
+            (sync, before),
+        )
+        gone = self._row(
+            "SELECT count(*) FROM listed WHERE run = ?2 AND NOT EXISTS (SELECT 1 FROM record INDEXED BY record_wants "
+            "WHERE sync = ?1 AND standing = 1 AND record.entry <> x'' AND record.entry = listed.entry)",
+            (sync, before),
+        )
+        assert row is not None
+        assert gone is not None
+        return int(row[0]), int(row[1]), int(gone[0])
+
+    def is_listed(self, run: int, entry: bytes) -> bool:
+        """Whether a frozen list holds an entry."""
+        return self._row("SELECT 1 FROM listed WHERE run = ? AND entry = ?", (run, entry)) is not None
+
+
+class ListWrites(ListReads):
+    """What a run of whole lists changes."""
+
+    def freeze_page(self, run: int, sync: int, *, after: int, members: int, keeps_out: bool) -> int | None:
+        """Copy what the next `members` members of a sync want into the run's list; each entry once, the latest event's.
+
+        after: the last member copied. keeps_out: members that are out and listed stay on the list (additive).
+        Returns the last member copied now, None when there are no more.
+        """
+        last = self._row(
+            "SELECT max(member) FROM (SELECT DISTINCT member FROM record WHERE sync = ? AND member > ? ORDER BY member LIMIT ?)",
+            (sync, after, members),
+        )
+        if last is None or last[0] is None:
+            return None
+        standing = "(standing = 1 OR (standing = 0 AND state <> 0))" if keeps_out else "standing = 1"
+        self._run(
+            "INSERT INTO listed SELECT ?, entry, member, at_us, payload FROM record WHERE sync = ? AND member > ? AND member <= ? "
+            f"AND {standing} AND entry <> x'' ORDER BY member, line "
+            "ON CONFLICT (run, entry) DO UPDATE SET member = excluded.member, at_us = excluded.at_us, "
+            "payload = excluded.payload WHERE excluded.at_us >= listed.at_us",
+            (run, sync, after, last[0]),
+        )
+        return int(last[0])
+
+    def strip_list(self, run: int, *, after: bytes, limit: int) -> bytes | None:
+        """Take the payloads out of a frozen list that was uploaded, in pages; returns where to go on, None at its end."""
+        last = self._row(
+            "SELECT max(entry), count(*) FROM (SELECT entry FROM listed WHERE run = ? AND entry > ? ORDER BY entry LIMIT ?)",
+            (run, after, limit),
+        )
+        if last is None or last[0] is None:
+            return None
+        self._run("UPDATE listed SET payload = x'' WHERE run = ? AND entry > ? AND entry <= ?", (run, after, last[0]))
+        return bytes(last[0])
+
+    def drop_list(self, run: int, *, limit: int) -> int:
+        """Delete a frozen list in pieces; return how many entries went."""
+        return self._run(
+            "DELETE FROM listed WHERE (run, entry) IN (SELECT run, entry FROM listed WHERE run = ? LIMIT ?)",
+            (run, limit),
+        )
+
+    def lists_left(self) -> list[int]:
+        """Runs whose frozen list nobody needs: they ended, and no sync says that its platform holds it."""
+        return [
+            row[0]
+            for row in self._rows(
+                "SELECT DISTINCT listed.run FROM listed LEFT JOIN run ON run.id = listed.run WHERE (run.id IS NULL "
+                "OR run.finished_us > 0) AND NOT EXISTS (SELECT 1 FROM sync WHERE sync.listed_run = listed.run)"
+            )
+        ]
+
+    def mark_listed(self, run: int, sync: int, *, after: int, members: int, now_us: int) -> int | None:
+        """After an upload: records whose entry the list holds are present, others are not, and who is out and off it goes.
+
+        In pages of members, as `freeze_page`.
+        """
+        last = self._row(
+            "SELECT max(member) FROM (SELECT DISTINCT member FROM record WHERE sync = ? AND member > ? ORDER BY member LIMIT ?)",
+            (sync, after, members),
+        )
+        if last is None or last[0] is None:
+            return None
+        held = "EXISTS (SELECT 1 FROM listed WHERE listed.run = ? AND listed.entry = record.entry)"
+        page = (sync, after, last[0])
+        self._run(
+            "UPDATE record SET state = 1, sent_fingerprint = fingerprint, run = ?, changed_us = ? "
+            f"WHERE sync = ? AND member > ? AND member <= ? AND (state <> 1 OR sent_fingerprint <> fingerprint) AND {held}",
+            (run, now_us, *page, run),
+        )
+        self._run(
+            f"DELETE FROM record WHERE sync = ? AND member > ? AND member <= ? AND standing <> 1 AND NOT {held}",
+            (*page, run),
+        )
+        self._run(
+            "UPDATE record SET state = 0, sent_fingerprint = x'', changed_us = ? "
+            f"WHERE sync = ? AND member > ? AND member <= ? AND state <> 0 AND NOT {held}",
+            (now_us, *page, run),
+        )
+        return int(last[0])
+
+    def _erase_listed(self, member: int) -> None:
+        """A person was deleted: what frozen lists still say of them goes; a list that is being uploaded loses their lines."""
+        self._run("DELETE FROM listed WHERE member = ? AND payload <> x''", (member,))
+        self._run("UPDATE listed SET member = 0 WHERE member = ?", (member,))
+
+
+class ListSnapshot:
+    """`destinations.base.Snapshot` of a frozen list; it opens a reader of its own, so it may go to another process."""
+
+    is_portable = True
+
+    def __init__(self, folder: Path, run: int, members: int) -> None:
+        self._folder = folder
+        self._run = run
+        self._members = members
+
+    @property
+    def members(self) -> int:
+        """Entries of the list."""
+        return self._members
+
+    def rows(self) -> Iterator[tuple[str, dict[str, object]]]:
+        """(member number, payload with `at_us`) in order of entry, a page at a time."""
+        from gateway.store.sqlite.state import SqliteStateReader  # noqa: PLC0415 - the state is built of this module
+
+        reader = SqliteStateReader(self._folder)
+        after = b""
+        try:
+            while page := reader.read(lambda view, after=after: view.list_page(self._run, after=after)):  # type: ignore[misc] # a default of a lambda has no type
+                for _entry, member, at_us, payload in page:
+                    yield str(member), {**_decode(payload), "at_us": at_us}
+                after = page[-1][0]
+        finally:
+            reader.close()

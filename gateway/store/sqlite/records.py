@@ -1,0 +1,277 @@
+"""Records: what each sync knows of each member. Written by decisions, planned from in member order, changed by settling."""
+
+# ruff: noqa: S608 - what is put into statements are constants of this module, never a caller's text
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gateway.store.sqlite.places import pack_place, unpack_place
+from gateway.store.sqlite.session import Session, json_list
+from gateway.store.sync_rows import ERASED, OUT, ExitRow, RecordCounts, RecordRow, WantedRow
+
+_RECORD = (
+    "member, line, standing, state, at_us, place, payload, fingerprint, entry, sent, sent_fingerprint, sent_entry, unmappable, "
+    "more, changed_us, run"
+)
+# In, listed, the same as what was sent, and nothing rare: no run has anything to do with it.
+_SETTLED = "standing = 1 AND state IN (1, 2) AND fingerprint = sent_fingerprint AND more = x'' AND unmappable = ''"
+
+
+class RecordReads(Session):
+    """Questions about records."""
+
+    def records(
+        self, sync: int, *, after: tuple[int, int] = (0, -1), limit: int = 1000, settled: bool = True
+    ) -> list[RecordRow]:
+        """Records in order of member and line, behind `after`. settled False: only those a run may have something to do with."""
+        more = "" if settled else f"AND NOT ({_SETTLED})"
+        rows = self._rows(
+            f"SELECT {_RECORD} FROM record WHERE sync = ? AND (member, line) > (?, ?) {more} ORDER BY member, line LIMIT ?",
+            (sync, *after, limit),
+        )
+        return [_record_row(row) for row in rows]
+
+    def record_counts(self, sync: int) -> RecordCounts:
+        """How a sync's records stand; reads all of them."""
+        row = self._row(
+            f"SELECT count(DISTINCT CASE WHEN standing = 1 THEN member END), total(state <> 0), total({_SETTLED}), count(*) "
+            "FROM record WHERE sync = ?",
+            (sync,),
+        )
+        assert row is not None
+        return RecordCounts(members_in=row[0], listed=int(row[1]), settled=int(row[2]), waiting=row[3] - int(row[2]))
+
+    def settled_count(self, sync: int) -> int:
+        """Records that no run has anything to do with."""
+        row = self._row(f"SELECT count(*) FROM record WHERE sync = ? AND {_SETTLED}", (sync,))
+        return int(row[0]) if row else 0
+
+    def unmappable_count(self, sync: int) -> int:
+        """Records of members that are in and of whom nothing can be listed."""
+        row = self._row("SELECT count(*) FROM record WHERE sync = ? AND standing = 1 AND entry = x''", (sync,))
+        return int(row[0]) if row else 0
+
+    def listed_count(self, sync: int) -> int:
+        """Members whose state is other than absent."""
+        row = self._row("SELECT count(*) FROM record WHERE sync = ? AND state <> 0", (sync,))
+        return int(row[0]) if row else 0
+
+    def record(self, sync: int, member: int) -> list[RecordRow]:
+        """All lines of one member."""
+        rows = self._rows(f"SELECT {_RECORD} FROM record WHERE sync = ? AND member = ? ORDER BY line", (sync, member))
+        return [_record_row(row) for row in rows]
+
+    def records_of(self, sync: int, members: Iterable[int]) -> list[RecordRow]:
+        """All lines of some members, in order."""
+        rows = self._rows(
+            f"SELECT {_RECORD} FROM record WHERE sync = ? AND member IN (SELECT value FROM json_each(?)) ORDER BY member, line",
+            (sync, json_list(sorted(set(members)))),
+        )
+        return [_record_row(row) for row in rows]
+
+    def claimants(self, sync: int, entries: Iterable[bytes]) -> list[RecordRow]:
+        """Records that want or hold one of these entries, whoever's they are, in order."""
+        found: dict[tuple[int, int], RecordRow] = {}
+        for entry in dict.fromkeys(entries):
+            for index, column in (("record_wants", "entry"), ("record_holds", "sent_entry")):
+                for row in self._connection.execute(
+                    f"SELECT {_RECORD} FROM record INDEXED BY {index} WHERE sync = ? AND {column} = ? "
+                    f"AND {column} <> x'' {'AND standing = 1' if column == 'entry' else ''}",
+                    (sync, entry),
+                ):
+                    found[row[0], row[1]] = _record_row(row)
+        return [found[key] for key in sorted(found)]
+
+    def erased_syncs(self) -> list[int]:
+        """Syncs that have deleted people left to erase."""
+        return [
+            row[0] for row in self._rows("SELECT DISTINCT sync FROM record INDEXED BY record_erased WHERE standing = 2")
+        ]
+
+    def erased_members(self, sync: int, *, limit: int) -> list[int]:
+        """Deleted people of a sync who are left to be erased, in order."""
+        rows = self._rows(
+            "SELECT DISTINCT member FROM record INDEXED BY record_erased WHERE sync = ? AND standing = 2 ORDER BY member LIMIT ?",
+            (sync, limit),
+        )
+        return [row[0] for row in rows]
+
+    def has_member(self, member: int) -> bool:
+        """Whether the person is known; one who was deleted is not."""
+        return self._row("SELECT 1 FROM member WHERE id = ?", (member,)) is not None
+
+    def touched(self, sync: int, *, limit: int) -> list[int]:
+        """Members with news that no live run has taken yet, in order."""
+        rows = self._rows("SELECT member FROM touched WHERE sync = ? ORDER BY member LIMIT ?", (sync, limit))
+        return [row[0] for row in rows]
+
+    def touched_since(self) -> dict[int, tuple[int, int]]:
+        """Syncs with such members: (time of the oldest news, how many)."""
+        return {
+            row[0]: (row[1], row[2])
+            for row in self._rows("SELECT sync, min(at_us), count(*) FROM touched GROUP BY sync")
+        }
+
+
+class RecordWrites(RecordReads):
+    """What decisions and settling change."""
+
+    def touch(self, keys: Iterable[tuple[int, int]], *, now_us: int) -> None:
+        """(sync, member): there is news for a sync that follows events."""
+        self._run_many("INSERT OR IGNORE INTO touched VALUES (?, ?, ?)", [(*key, now_us) for key in keys])
+
+    def drop_touched(self, sync: int, members: Iterable[int]) -> None:
+        """A live run has taken their news."""
+        self._run_many("DELETE FROM touched WHERE sync = ? AND member = ?", [(sync, member) for member in members])
+
+    def save_wanted(self, rows: Sequence[WantedRow], *, now_us: int) -> None:
+        """Members are in; what is listed of them is left as it is. Where an event gave no payload, the older one stays."""
+        known = self._entries_in(rows)
+        seen: set[tuple[int, int, int]] = set()
+        again: list[tuple[object, ...]] = []
+        others: list[tuple[object, ...]] = []
+        for row in rows:
+            key = (row.sync, row.member, row.line)
+            if key in seen:  # a second event of the member: what the first one said comes first
+                self._save_again(again)
+                self._save_others(others)
+                again, others, seen = [], [], set()
+            seen.add(key)
+            place = pack_place(row.place)
+            if not row.unmappable and known.get(key) == row.entry:
+                # In as before, under the same identifiers: no index is touched.
+                again.append((row.at_us, place, row.payload, row.fingerprint, now_us, row.fingerprint, *key))
+                continue
+            known.pop(key, None)
+            others.append((*key, row.at_us, place, row.payload, row.fingerprint, row.entry, row.unmappable, now_us))
+        self._save_again(again)
+        self._save_others(others)
+
+    def _entries_in(self, rows: Sequence[WantedRow]) -> dict[tuple[int, int, int], bytes]:
+        """Entries of the records that are in and renderable, by their keys."""
+        by_sync: dict[int, set[int]] = {}
+        for row in rows:
+            by_sync.setdefault(row.sync, set()).add(row.member)
+        found: dict[tuple[int, int, int], bytes] = {}
+        for sync, members in by_sync.items():
+            for member, line, entry in self._connection.execute(
+                "SELECT member, line, entry FROM record WHERE sync = ? AND member IN (SELECT value FROM json_each(?)) "
+                "AND standing = 1 AND unmappable = ''",
+                (sync, json_list(sorted(members))),
+            ):
+                found[sync, member, line] = entry
+        return found
+
+    def _save_again(self, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            self._run_many(
+                "UPDATE record SET at_us = ?, place = ?, payload = ?, changed_us = iif(fingerprint = ?, changed_us, ?), "
+                "fingerprint = ? WHERE sync = ? AND member = ? AND line = ?",
+                rows,
+            )
+
+    def _save_others(self, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            self._run_many(
+                "INSERT INTO record VALUES (?, ?, ?, 1, 0, ?, ?, ?, ?, ?, x'', x'', x'', ?, x'', ?, 0) "
+                "ON CONFLICT (sync, member, line) DO UPDATE SET standing = 1, at_us = excluded.at_us, place = excluded.place, "
+                "payload = iif(excluded.unmappable = '', excluded.payload, payload), "
+                "fingerprint = iif(excluded.unmappable = '', excluded.fingerprint, fingerprint), "
+                "entry = iif(excluded.unmappable = '', excluded.entry, entry), unmappable = excluded.unmappable, "
+                "changed_us = iif(standing = 1 AND fingerprint = excluded.fingerprint AND unmappable = excluded.unmappable, "
+                "changed_us, excluded.changed_us)",
+                rows,
+            )
+
+    def save_exits(self, rows: Sequence[ExitRow], *, now_us: int) -> None:
+        """Members are out: what is not listed is forgotten, what is listed waits for its removal.
+
+        A member of whom nothing was known, and whose exit names identifiers, is kept so that they can be removed once.
+        """
+        for row in rows:
+            self._run(
+                "DELETE FROM record WHERE sync = ? AND member = ? AND state = 0 AND more = x''", (row.sync, row.member)
+            )
+            left = self._run(
+                "UPDATE record SET standing = 0, at_us = ?, place = ?, unmappable = '', "
+                "changed_us = iif(standing = 0, changed_us, ?) WHERE sync = ? AND member = ? AND standing <> 2",
+                (row.at_us, pack_place(row.place), now_us, row.sync, row.member),
+            )
+            if row.is_unknown and not left and row.entry:
+                self.put_records(
+                    row.sync,
+                    [
+                        RecordRow(
+                            row.member, 0, OUT, 0, row.at_us, row.place, row.payload, row.fingerprint, row.entry,
+                            b"", b"", b"", "", UNKNOWN_EXIT, now_us, 0,
+                        )
+                    ],
+                )  # fmt: skip
+
+    def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
+        """Write records whole."""
+        self._run_many(
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    sync,
+                    row.member,
+                    row.line,
+                    row.standing,
+                    row.state,
+                    row.at_us,
+                    pack_place(row.place),
+                    *_rest(row),
+                )
+                for row in rows
+            ],
+        )
+
+    def drop_records(self, sync: int, keys: Iterable[tuple[int, int]]) -> None:
+        """Delete records by member and line."""
+        self._run_many("DELETE FROM record WHERE sync = ? AND member = ? AND line = ?", [(sync, *key) for key in keys])
+
+    def drop_all_records(self, sync: int, *, limit: int = 10_000) -> int:
+        """Delete a sync's records in pieces; return how many."""
+        return self._run(
+            "DELETE FROM record WHERE (sync, member, line) IN (SELECT sync, member, line FROM record WHERE sync = ? LIMIT ?)",
+            (sync, limit),
+        )
+
+    def _erase_records(self, member: int) -> None:
+        """A person was deleted: what no platform holds goes, the rest keeps what its removal needs and nothing else."""
+        for (sync,) in self._rows("SELECT id FROM sync"):
+            self._run(
+                "DELETE FROM record WHERE sync = ? AND member = ? AND state = 0 AND instr(more, ?) = 0",
+                (sync, member, b'"orphans"'),
+            )
+            self._run(
+                "UPDATE record SET standing = ?, payload = x'', fingerprint = x'', entry = x'', unmappable = '' "
+                "WHERE sync = ? AND member = ?",
+                (ERASED, sync, member),
+            )
+
+
+UNKNOWN_EXIT = b'{"unknown_exit":true}'
+"""What `more` of a record says of an exit of a member never seen in, until it is settled."""
+
+
+def _record_row(row: Sequence[Any]) -> RecordRow:
+    return RecordRow(row[0], row[1], row[2], row[3], row[4], unpack_place(row[5]), *row[6:])
+
+
+def _rest(row: RecordRow) -> tuple[object, ...]:
+    return (
+        row.payload,
+        row.fingerprint,
+        row.entry,
+        row.sent,
+        row.sent_fingerprint,
+        row.sent_entry,
+        row.unmappable,
+        row.more,
+        row.changed_us,
+        row.run,
+    )

@@ -1,0 +1,248 @@
+"""Runs: one open and one queued for each sync, their planned operations, the sync log, and the list a run froze."""
+
+# ruff: noqa: S608 - what is put into statements are constants of this module, never a caller's text
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gateway.store.sqlite.session import Session, json_list, pieces
+from gateway.store.sync_rows import OPEN_STATUSES, PlannedRow, RowResult, RunRow, RunStatus
+
+_RUN = (
+    'id, sync, kind, "trigger", status, scheduled_us, missed, coalesced, queued_us, due_us, started_us, finished_us, reason, '
+    "approved_by, config, counters, progress"
+)
+_RUN_FIELDS = RunRow.__struct_fields__
+_PLANNED = "id, run, phase, member, body, delivery"
+_RESULT = (
+    "run, seq, member_ref, operation, status, stage, code, message, http_status, attempts, batch, first_us, finished_us, "
+    "fingerprint_before, fingerprint_after"
+)
+
+
+class RunReads(Session):
+    """Questions about runs."""
+
+    def run(self, run: int) -> RunRow | None:
+        """One run by its number."""
+        row = self._row(f"SELECT {_RUN} FROM run WHERE id = ?", (run,))
+        return None if row is None else _run_row(row)
+
+    def runs(
+        self, *, sync: int = 0, before_id: int = 0, status: RunStatus | str = "", limit: int = 100
+    ) -> list[RunRow]:
+        """Runs, newest first, filtered."""
+        rows = self._rows(
+            f"SELECT {_RUN} FROM run WHERE (?1 = 0 OR sync = ?1) AND (?2 = 0 OR id < ?2) AND (?3 = '' OR status = ?3) "
+            "ORDER BY id DESC LIMIT ?4",
+            (sync, before_id, status, limit),
+        )
+        return [_run_row(row) for row in rows]
+
+    def open_runs(self) -> list[RunRow]:
+        """Runs that are planning, sending, held or queued, oldest first."""
+        named = ", ".join(f"'{one}'" for one in (*OPEN_STATUSES, "queued"))
+        return [_run_row(row) for row in self._rows(f"SELECT {_RUN} FROM run WHERE status IN ({named}) ORDER BY id")]
+
+    def open_run(self, sync: int) -> RunRow | None:
+        """The sync's run that is planning, sending or held."""
+        row = self._row(
+            f"SELECT {_RUN} FROM run INDEXED BY run_open WHERE sync = ? AND status IN ('planning', 'sending', 'held')",
+            (sync,),
+        )
+        return None if row is None else _run_row(row)
+
+    def queued_run(self, sync: int) -> RunRow | None:
+        """The sync's run that waits to start."""
+        row = self._row(f"SELECT {_RUN} FROM run INDEXED BY run_queued WHERE sync = ? AND status = 'queued'", (sync,))
+        return None if row is None else _run_row(row)
+
+    def planned(
+        self, run: int, *, phase: int | None = None, after_id: int = 0, waiting: bool = False, limit: int = 1000
+    ) -> list[PlannedRow]:
+        """Operations that are not settled, by id. waiting: only those not released to their lane."""
+        condition = "run = ? AND id > ?" + (" AND delivery = 0" if waiting else "")
+        values: list[object] = [run, after_id]
+        if phase is not None:
+            condition += " AND phase = ?"
+            values.append(phase)
+        rows = self._rows(f"SELECT {_PLANNED} FROM planned WHERE {condition} ORDER BY id LIMIT ?", (*values, limit))
+        return [PlannedRow(*row) for row in rows]
+
+    def planned_of(self, deliveries: Iterable[int]) -> dict[int, PlannedRow]:
+        """Operations by the deliveries they were released as."""
+        found: dict[int, PlannedRow] = {}
+        for piece in pieces(sorted(set(deliveries))):
+            for row in self._connection.execute(
+                f"SELECT {_PLANNED} FROM planned INDEXED BY planned_released "
+                "WHERE delivery <> 0 AND delivery IN (SELECT value FROM json_each(?))",
+                (json_list(piece),),
+            ):
+                found[row[5]] = PlannedRow(*row)
+        return found
+
+    def planned_left(self, run: int, phase: int | None = None) -> tuple[int, int]:
+        """(not released, released and not settled) of a run, or of one phase of it."""
+        row = self._row(
+            "SELECT total(delivery = 0), total(delivery <> 0) FROM planned INDEXED BY planned_run "
+            "WHERE run = ?1 AND (?2 IS NULL OR phase = ?2)",
+            (run, phase),
+        )
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def next_phase(self, run: int) -> int | None:
+        """The first phase of a run with anything left in it."""
+        row = self._row("SELECT min(phase) FROM planned INDEXED BY planned_run WHERE run = ?", (run,))
+        return None if row is None or row[0] is None else int(row[0])
+
+    def row_results(self, *, run: int, after_seq: int = 0, status: str = "", limit: int = 1000) -> list[RowResult]:
+        """Lines of the sync log of one run, in order."""
+        rows = self._rows(
+            f"SELECT (SELECT sync FROM run WHERE id = ?1), {_RESULT} FROM row_result "
+            "WHERE run = ?1 AND seq > ?2 AND (?3 = '' OR status = ?3) ORDER BY seq LIMIT ?4",
+            (run, after_seq, status, limit),
+        )
+        return [RowResult(*row) for row in rows]
+
+    def snapshot_parts(self, run: int) -> list[tuple[int, bytes]]:
+        """(members, compressed body) of a run's snapshot, in order."""
+        return [
+            (row[0], row[1])
+            for row in self._rows("SELECT members, body FROM snapshot WHERE run = ? ORDER BY part", (run,))
+        ]
+
+    def snapshot_runs(self, sync: int) -> list[int]:
+        """Runs of a sync that have a snapshot, newest first."""
+        return [
+            row[0]
+            for row in self._rows(
+                "SELECT DISTINCT run FROM snapshot JOIN run ON run.id = snapshot.run WHERE run.sync = ? ORDER BY run DESC",
+                (sync,),
+            )
+        ]
+
+
+class RunWrites(RunReads):
+    """What the scheduler, the runner and settling change."""
+
+    def add_run(self, row: RunRow) -> int:
+        """Keep a new run; return its number, or 0 where its tick was claimed before, or another is open or queued."""
+        number = self._take_ids("run", 1)
+        kept = self._run(
+            "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, *_run_values(row)),
+        )
+        return number if kept else 0
+
+    def save_run(self, row: RunRow) -> None:
+        """Write a run that is there."""
+        self._run(
+            'UPDATE run SET sync = ?, kind = ?, "trigger" = ?, status = ?, scheduled_us = ?, missed = ?, coalesced = ?, '
+            "queued_us = ?, due_us = ?, started_us = ?, finished_us = ?, reason = ?, approved_by = ?, config = ?, counters = ?, "
+            "progress = ? WHERE id = ?",
+            (*_run_values(row), row.id),
+        )
+
+    def add_planned(self, rows: Sequence[PlannedRow]) -> None:
+        """Keep operations; their ids are given here, in order."""
+        if not rows:
+            return
+        first = self._take_ids("planned", len(rows))
+        self._run_many(
+            "INSERT INTO planned VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (number, row.run, row.phase, row.member, row.body, row.delivery)
+                for number, row in enumerate(rows, first)
+            ],
+        )
+
+    def save_planned(self, row: PlannedRow) -> None:
+        """Write an operation that is there: its next part waits, or it has met trouble."""
+        self._run(
+            "UPDATE planned SET phase = ?, body = ?, delivery = ? WHERE id = ?",
+            (row.phase, row.body, row.delivery, row.id),
+        )
+
+    def drop_plan(self, run: int, *, limit: int, unreleased: bool = True) -> list[PlannedRow]:
+        """Take out what a run has not released (or, unreleased False, what was released and is owed no more); in pieces."""
+        condition = (
+            "delivery = 0"
+            if unreleased
+            else "delivery <> 0 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = planned.delivery)"
+        )
+        rows = self._rows(
+            f"SELECT {_PLANNED} FROM planned WHERE run = ? AND {condition} ORDER BY id LIMIT ?", (run, limit)
+        )
+        self.drop_planned(row[0] for row in rows)
+        return [PlannedRow(*row) for row in rows]
+
+    def drop_unsent(self, run: int) -> int:
+        """Delete a run's deliveries that no lane has claimed; return how many. What is on its way ends as it ends."""
+        return self._run(
+            "DELETE FROM delivery WHERE state IN (0, 3) AND id IN (SELECT delivery FROM planned WHERE run = ? AND delivery <> 0)",
+            (run,),
+        )
+
+    def run_deliveries_claimed(self) -> list[int]:
+        """Deliveries of runs that are on their way, or were when the engine died."""
+        return [
+            row[0]
+            for row in self._rows("SELECT id FROM delivery INDEXED BY delivery_claimed WHERE state = 1 AND run <> 0")
+        ]
+
+    def release_planned(self, ids: Sequence[int], first_delivery: int) -> None:
+        """Operations have become deliveries, of consecutive numbers."""
+        self._run_many(
+            "UPDATE planned SET delivery = ? WHERE id = ?", [(first_delivery + at, one) for at, one in enumerate(ids)]
+        )
+
+    def drop_planned(self, ids: Iterable[int]) -> None:
+        """Operations are settled, or will not be sent."""
+        self._run_many("DELETE FROM planned WHERE id = ?", ((one,) for one in ids))
+
+    def add_row_results(self, rows: Sequence[RowResult]) -> None:
+        """Keep lines of the sync log."""
+        self._run_many(
+            "INSERT OR REPLACE INTO row_result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [tuple(getattr(row, name) for name in RowResult.__struct_fields__[1:]) for row in rows],
+        )
+
+    def next_result_seq(self, run: int) -> int:
+        """The number of the next line of a run's log."""
+        row = self._row("SELECT coalesce(max(seq), 0) + 1 FROM row_result WHERE run = ?", (run,))
+        return int(row[0]) if row else 1
+
+    def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int) -> int:
+        """Delete log lines of a sync's runs that finished before the moment."""
+        return self._run(
+            "DELETE FROM row_result WHERE (run, seq) IN (SELECT row_result.run, seq FROM run JOIN row_result "
+            "ON row_result.run = run.id WHERE run.sync = ? AND run.finished_us > 0 AND run.finished_us < ? LIMIT ?)",
+            (sync, finished_before_us, limit),
+        )
+
+    def drop_runs(self, *, finished_before_us: int, limit: int) -> int:
+        """Delete runs that finished before the moment and whose log is gone, save the one whose list the platform holds."""
+        return self._run(
+            "DELETE FROM run WHERE id IN (SELECT id FROM run INDEXED BY run_finished WHERE finished_us > 0 AND finished_us < ? "
+            "AND NOT EXISTS (SELECT 1 FROM row_result WHERE run = run.id) "
+            "AND NOT EXISTS (SELECT 1 FROM sync WHERE listed_run = run.id) LIMIT ?)",
+            (finished_before_us, limit),
+        )
+
+    def add_snapshot_part(self, run: int, part: int, members: int, body: bytes) -> None:
+        """Keep one part of a run's snapshot."""
+        self._run("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (run, part, members, body))
+
+    def drop_snapshot(self, run: int) -> int:
+        """Delete a run's snapshot."""
+        return self._run("DELETE FROM snapshot WHERE run = ?", (run,))
+
+
+def _run_row(row: Sequence[Any]) -> RunRow:
+    return RunRow(**dict(zip(_RUN_FIELDS, row, strict=True)))
+
+
+def _run_values(row: RunRow) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in _RUN_FIELDS[1:])

@@ -1,0 +1,135 @@
+"""Tables of both databases, as numbered migrations in plain SQL, and the check that a file is of a version we know.
+
+A migration that was released is never edited: a change is a new one at the end of its list.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from gateway.core.errors import StoreError
+from gateway.store.sqlite.build import driver
+from gateway.store.sqlite.sync_schema import STATE_002
+
+inbox_migrations = Migrations("gateway.inbox")
+state_migrations = Migrations("gateway.state")
+
+
+@inbox_migrations(name="001 frames")
+def _frames(db: Database) -> None:
+    """A row is one commit group. `sealed` gets its one row when the writer has moved on to the next file."""
+    db.conn.execute(
+        """CREATE TABLE frame (
+            id INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, count INTEGER NOT NULL, crc INTEGER NOT NULL,
+            body BLOB NOT NULL
+        ) STRICT"""
+    )
+    db.conn.execute("CREATE TABLE sealed (sealed_us INTEGER NOT NULL, last_frame INTEGER NOT NULL) STRICT")
+
+
+STATE_001 = (
+    "CREATE TABLE cursor (writer INTEGER PRIMARY KEY, inbox INTEGER NOT NULL, frame INTEGER NOT NULL) STRICT",
+    # Names of lanes, mappings, operations, sources, spaces and outcomes; never deleted, so an id always means one text.
+    "CREATE TABLE text (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT",
+    # Next ids of tables whose rows go while others still name their ids.
+    "CREATE TABLE counter (name TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE note (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE audience (
+        id INTEGER PRIMARY KEY, space INTEGER NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, first_us INTEGER NOT NULL,
+        external_id TEXT NOT NULL DEFAULT '', members INTEGER NOT NULL DEFAULT 0, UNIQUE (space, name)
+    ) STRICT""",
+    # Found by a 64-bit hash of space and id, then by the texts themselves: a narrow index for what grows the most.
+    """CREATE TABLE member (
+        id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, space INTEGER NOT NULL, canonical TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX member_hash ON member (hash)",
+    """CREATE TABLE membership (
+        audience INTEGER NOT NULL, member INTEGER NOT NULL, is_member INTEGER NOT NULL, at_us INTEGER NOT NULL,
+        arrived_us INTEGER NOT NULL, since_us INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (audience, member)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX membership_member ON membership (member)",  # new members have the largest ids: written at its end
+    "CREATE INDEX membership_out ON membership (arrived_us) WHERE is_member = 0",
+    "CREATE TABLE tombstone (member BLOB PRIMARY KEY, deleted_us INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE lane (
+        lane INTEGER PRIMARY KEY, paused INTEGER NOT NULL DEFAULT 0, hold TEXT NOT NULL DEFAULT '',
+        hold_reason TEXT NOT NULL DEFAULT '', held_us INTEGER NOT NULL DEFAULT 0, breaker TEXT NOT NULL DEFAULT 'closed',
+        breaker_us INTEGER NOT NULL DEFAULT 0, failing_since_us INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    # state: see deliveries_read.py. due_us of a dead one is when it died.
+    """CREATE TABLE delivery (
+        id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, mapping INTEGER NOT NULL, audience INTEGER NOT NULL,
+        member INTEGER NOT NULL, operation INTEGER NOT NULL, state INTEGER NOT NULL, due_us INTEGER NOT NULL,
+        lease_us INTEGER NOT NULL, failures INTEGER NOT NULL, status INTEGER NOT NULL, identifiers INTEGER NOT NULL,
+        place INTEGER NOT NULL, event_at_us INTEGER NOT NULL, created_us INTEGER NOT NULL, reason TEXT NOT NULL,
+        audience_settings BLOB NOT NULL, payload BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX delivery_due ON delivery (lane, mapping, due_us) WHERE state = 0",
+    "CREATE INDEX delivery_claimed ON delivery (lane, lease_us) WHERE state = 1",
+    "CREATE INDEX delivery_dead ON delivery (lane, mapping, due_us, member) WHERE state = 2",
+    "CREATE INDEX delivery_parked ON delivery (lane) WHERE state = 3",
+    # The order of a person's changes. Its columns never change while a row waits, so claims and retries leave it alone.
+    "CREATE INDEX delivery_order ON delivery (lane, member) WHERE state <> 2 AND member <> 0",
+    """CREATE TABLE attempt (
+        id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, mapping INTEGER NOT NULL, started_us INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL, outcome INTEGER NOT NULL, status INTEGER NOT NULL, first_delivery INTEGER NOT NULL,
+        last_delivery INTEGER NOT NULL, deliveries BLOB NOT NULL, reason TEXT NOT NULL, request TEXT NOT NULL,
+        answer TEXT NOT NULL
+    ) STRICT""",
+)
+
+
+@state_migrations(name="001 state")
+def _state(db: Database) -> None:
+    """Everything but the tables made per window (`traces.py`)."""
+    for statement in STATE_001:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="002 syncs")
+def _syncs(db: Database) -> None:
+    """Syncs, records, runs, whole lists and logs; deliveries know their run."""
+    for statement in STATE_002:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="003 attempts have warnings")
+def _attempt_warnings(db: Database) -> None:
+    """Codes of what the identifiers of an attempt look like, with blanks between."""
+    db.conn.execute("ALTER TABLE attempt ADD COLUMN warnings TEXT NOT NULL DEFAULT ''")
+
+
+def migrate(connection: driver.Connection, migrations: Migrations, path: Path) -> None:
+    """Bring a writer's file to the newest version. Raises StoreError when a newer gateway wrote it."""
+    database = Database(connection)
+    if not check_version(connection, migrations, path):
+        migrations.apply(database)
+
+
+def check_version(connection: driver.Connection, migrations: Migrations, path: Path) -> bool:
+    """Whether no migration is pending. Raises StoreError when a newer gateway wrote the file."""
+    database = Database(connection)
+    applied = {done.name for done in migrations.applied(database)}
+    pending = {step.name for step in migrations.pending(database)}
+    if unknown := sorted(applied - migration_names(migrations)):
+        raise StoreError(
+            f"{path} was written by a newer gateway (it has {unknown[-1]!r}, which this version does not know). "
+            "Run that version, or restore a backup made by this one."
+        )
+    return not pending
+
+
+def migration_names(migrations: Migrations) -> frozenset[str]:
+    """Names of all migrations of a set."""
+    empty = Database(memory=True)
+    try:
+        return frozenset(step.name for step in migrations.pending(empty))
+    finally:
+        empty.close()
+
+
+def require_current(connection: driver.Connection, migrations: Migrations, path: Path) -> None:
+    """Let a reader pass only if the file is of this very version."""
+    if not check_version(connection, migrations, path):
+        raise StoreError(f"{path} is of an older version. Start the gateway once: it brings the file up to date.")

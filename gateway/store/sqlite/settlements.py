@@ -1,0 +1,301 @@
+"""Claims and how they end: leases, settlements, dead ones brought back or dropped, and the attempts."""
+
+# ruff: noqa: S608 - what is put into statements are constants of this module and numbers of tables, never a caller's text
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from gateway.store.rows import AttemptRow, DeliveryRow, Settlement
+from gateway.store.sqlite.deliveries import DEAD, DELIVERY_COLUMNS, DUE, ORDERED, DeliveryReads, DeliveryWrites
+from gateway.store.sqlite.forwarded import ForwardedWrites
+from gateway.store.sqlite.session import json_list, pieces
+
+_ATTEMPT = (
+    "id, lane, mapping, started_us, duration_ms, outcome, status, first_delivery, deliveries, reason, request, answer, "
+    "warnings"
+)
+_ids_encoder = msgspec.msgpack.Encoder()
+_ids_decoder = msgspec.msgpack.Decoder(list[int])
+
+
+class AttemptReads(DeliveryReads):
+    """Questions about requests that were made."""
+
+    def attempts(
+        self, *, lane: str = "", delivery_id: int = 0, before_id: int = 0, limit: int = 100
+    ) -> list[AttemptRow]:
+        """Attempts, newest first."""
+        condition, values = "true", list[object]()
+        if lane:
+            known = self._text_id(lane)
+            if known is None:
+                return []
+            condition += " AND lane = ?"
+            values.append(known)
+        if before_id:
+            condition += " AND id < ?"
+            values.append(before_id)
+        if delivery_id:
+            condition += " AND first_delivery <= ? AND last_delivery >= ?"
+            values += [delivery_id, delivery_id]
+        found: list[AttemptRow] = []
+        for row in self._connection.execute(
+            f"SELECT {_ATTEMPT} FROM attempt WHERE {condition} ORDER BY id DESC", values
+        ):
+            attempt = self._attempt_row(row)
+            if not delivery_id or delivery_id in attempt.deliveries:
+                found.append(attempt)
+                if len(found) >= limit:
+                    break
+        return found
+
+    def _attempt_row(self, row: Sequence[Any]) -> AttemptRow:
+        return AttemptRow(
+            row[0],
+            self._text(row[1]),
+            self._text(row[2]),
+            row[3],
+            row[4],
+            self._text(row[5]),
+            row[6],
+            _unpack_ids(row[7], row[8]),
+            row[9],
+            row[10],
+            row[11],
+            tuple(row[12].split()),
+        )
+
+
+class SettlementWrites(AttemptReads, ForwardedWrites, DeliveryWrites):
+    """What lanes change."""
+
+    def claim(
+        self,
+        lane: str,
+        *,
+        now_us: int,
+        lease_until_us: int,
+        events_max: int,
+        bytes_max: int,
+        mappings: Sequence[str] | None = None,
+    ) -> list[DeliveryRow]:
+        """Lease the longest due deliveries of one mapping of the lane, in id order, to be sent as one batch.
+
+        The mapping is the one whose first is due the longest. First comes one delivery per person, then, while there is
+        room, those that are due right behind them. At least one is given even if it is larger than bytes_max.
+        """
+        lane_id = self._text_id(lane)
+        if lane_id is None:
+            return []
+        known = self._mappings_due(lane_id)
+        if mappings is not None:
+            known = [mapping for mapping in known if self._text(mapping) in mappings]
+        earliest = self._earliest_due(lane_id, known)
+        if earliest is None or earliest[0] > now_us:
+            return []
+        mapping = earliest[1]
+        taken: dict[int, tuple[Any, ...]] = {}
+        room = bytes_max
+        for row in self._connection.execute(
+            f"SELECT {DELIVERY_COLUMNS} FROM delivery INDEXED BY delivery_due "
+            "WHERE state = 0 AND lane = ? AND mapping = ? AND due_us <= ? ORDER BY due_us, id LIMIT ?",
+            (lane_id, mapping, now_us, events_max),
+        ):
+            room -= len(row[6])
+            if taken and room < 0:
+                break
+            taken[row[0]] = row
+        heads = [(row[4], identifier) for identifier, row in taken.items() if row[4]]
+        for member, head in heads:
+            if len(taken) >= events_max or room <= 0:
+                break
+            room = self._take_followers(lane_id, mapping, member, head, now_us, events_max, room, taken)
+        claimed = sorted(taken)
+        for piece in pieces(claimed):
+            self._run(
+                "UPDATE delivery SET state = 1, lease_us = ? WHERE id IN (SELECT value FROM json_each(?))",
+                (lease_until_us, json_list(piece)),
+            )
+        return [
+            msgspec.structs.replace(self._delivery_row(taken[identifier]), state="claimed") for identifier in claimed
+        ]
+
+    def _take_followers(
+        self,
+        lane: int,
+        mapping: int,
+        member: int,
+        head: int,
+        now_us: int,
+        events_max: int,
+        room: int,
+        taken: dict[int, tuple[Any, ...]],
+    ) -> int:
+        """Take what a person has right behind the head, up to the first that is not due or of another mapping."""
+        behind = self._connection.execute(
+            f"SELECT {DELIVERY_COLUMNS} FROM delivery INDEXED BY delivery_order "
+            f"WHERE lane = ? AND member = ? AND {ORDERED} AND id > ? ORDER BY id",
+            (lane, member, head),
+        )
+        for row in behind:
+            room -= len(row[6])
+            if room < 0 or row[2] != mapping or row[9] > now_us or row[10] == 1 or len(taken) >= events_max:
+                break
+            taken[row[0]] = row
+        behind.close()
+        return room
+
+    def settle(self, settlements: Sequence[Settlement], attempt: AttemptRow | None, *, now_us: int) -> None:
+        """Leave claimed deliveries as told; keep the attempt. What is no longer claimed is left alone, save delivered ones."""
+        owners = self._owners([settlement.id for settlement in settlements])
+        gone = [settlement.id for settlement in settlements if settlement.settled in ("delivered", "closed")]
+        self._note_forwarded([settlement.id for settlement in settlements if settlement.settled == "delivered"])
+        for piece in pieces(gone):
+            self._run("DELETE FROM delivery WHERE id IN (SELECT value FROM json_each(?))", (json_list(piece),))
+        again = [settlement for settlement in settlements if settlement.settled in ("due", "dead")]
+        self._run_many(
+            "UPDATE delivery SET state = ?, due_us = ?, lease_us = 0, failures = failures + ?, reason = ?, status = ? "
+            "WHERE id = ? AND state = 1",
+            [
+                (
+                    DUE if settlement.settled == "due" else DEAD,
+                    settlement.due_us if settlement.settled == "due" else now_us,
+                    int(settlement.counts),
+                    settlement.reason,
+                    settlement.status,
+                    settlement.id,
+                )
+                for settlement in again
+            ],
+        )
+        self._park(settlement.id for settlement in again if settlement.settled == "due")
+        left = {owners.get(settlement.id, (0, 0)) for settlement in settlements if settlement.settled != "due"}
+        self._promote(sorted(owner for owner in left if owner[1]))
+        if attempt is not None:
+            self._add_attempt(attempt)
+
+    def _owners(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """(lane, member) of deliveries that are there."""
+        owners: dict[int, tuple[int, int]] = {}
+        for piece in pieces(ids):
+            for identifier, lane, member in self._connection.execute(
+                "SELECT id, lane, member FROM delivery WHERE id IN (SELECT value FROM json_each(?))",
+                (json_list(piece),),
+            ):
+                owners[identifier] = (lane, member)
+        return owners
+
+    def _add_attempt(self, attempt: AttemptRow) -> None:
+        ids = sorted(attempt.deliveries)
+        lane = self._intern(attempt.lane)
+        self._meet_lanes([lane])
+        self._run(
+            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                attempt.id or self._take_ids("attempt", 1),
+                lane,
+                self._intern(attempt.mapping),
+                attempt.started_us,
+                attempt.duration_ms,
+                self._intern(attempt.outcome),
+                attempt.status,
+                ids[0] if ids else 0,
+                ids[-1] if ids else 0,
+                _pack_ids(ids),
+                attempt.reason,
+                attempt.request,
+                attempt.answer,
+                " ".join(attempt.warnings),
+            ),
+        )
+
+    def release(self, ids: Sequence[int]) -> None:
+        """Give claimed deliveries back, due as they were, nothing counted."""
+        for piece in pieces(ids):
+            self._run(
+                "UPDATE delivery SET state = 0, lease_us = 0 WHERE state = 1 AND id IN (SELECT value FROM json_each(?))",
+                (json_list(piece),),
+            )
+        self._park(ids)
+
+    def release_expired(self, *, now_us: int) -> int:
+        """Give back every claim whose lease is over (all of them when now_us is large); return how many."""
+        expired = [
+            row[0]
+            for row in self._rows(
+                "SELECT id FROM delivery INDEXED BY delivery_claimed WHERE state = 1 AND lease_us <= ? ORDER BY id",
+                (now_us,),
+            )
+        ]
+        self.release(expired)
+        return len(expired)
+
+    def retry_dead(
+        self,
+        *,
+        lane: str = "",
+        mapping: str = "",
+        ids: Sequence[int] = (),
+        reason_like: str = "",
+        now_us: int,
+        limit: int = 10_000,
+    ) -> int:
+        """Make dead deliveries due again with no failures; return how many. reason_like: part of the reason's text."""
+        if not (lane or mapping or ids or reason_like):
+            raise ValueError("retry_dead needs at least one filter")
+        source, condition, values = "delivery INDEXED BY delivery_dead", "state = 2", list[object]()
+        for column, text in (("lane", lane), ("mapping", mapping)):
+            if text:
+                condition += f" AND {column} = ?"
+                values.append(self._text_id(text) or 0)
+        if ids:
+            source = "delivery NOT INDEXED"
+            condition += " AND id IN (SELECT value FROM json_each(?))"
+            values.append(json_list(ids))
+        if reason_like:
+            condition += " AND instr(lower(reason), lower(?)) > 0"
+            values.append(reason_like)
+        revived = self._rows(
+            f"SELECT lane, member, id FROM {source} WHERE {condition} ORDER BY id LIMIT ?", (*values, limit)
+        )
+        for piece in pieces([row[2] for row in revived]):
+            self._run(
+                "UPDATE delivery SET state = 0, due_us = ?, lease_us = 0, failures = 0 "
+                "WHERE id IN (SELECT value FROM json_each(?))",
+                (now_us, json_list(piece)),
+            )
+        self._park(row[2] for row in revived)
+        self._park_next([(row[0], row[1], row[2]) for row in revived if row[1]])
+        return len(revived)
+
+    def drop_dead(self, *, ids: Sequence[int] = (), older_than_us: int = 0, limit: int = 10_000) -> int:
+        """Delete dead deliveries by id, or those that died before the moment; return how many."""
+        if ids:
+            return self._run(
+                "DELETE FROM delivery WHERE state = 2 AND id IN (SELECT value FROM json_each(?) LIMIT ?)",
+                (json_list(ids), limit),
+            )
+        return self._run(
+            "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_dead "
+            "WHERE state = 2 AND due_us < ? LIMIT ?)",
+            (older_than_us, limit),
+        )
+
+
+def _pack_ids(ids: Sequence[int]) -> bytes:
+    """Ascending ids after the first, as differences: a batch of neighbours takes a byte each."""
+    return _ids_encoder.encode([later - earlier for earlier, later in pairwise(ids)])
+
+
+def _unpack_ids(first: int, packed: bytes) -> tuple[int, ...]:
+    if not first:
+        return ()
+    ids = [first]
+    for step in _ids_decoder.decode(packed):
+        ids.append(ids[-1] + step)
+    return tuple(ids)

@@ -1,0 +1,241 @@
+"""What syncs ask of the store and change in it: the part of `api.py`'s questions that is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from gateway.store.sync_rows import (
+    AlertRow,
+    ExitRow,
+    PlannedRow,
+    RecordCounts,
+    RecordRow,
+    RowResult,
+    RunRow,
+    RunStatus,
+    SyncRow,
+    WantedRow,
+)
+
+
+class SyncView(Protocol):
+    """Questions about syncs, their records, runs and lists."""
+
+    def syncs(self) -> list[SyncRow]:
+        """All syncs, deleted ones too, by id."""
+
+    def sync(self, sync: int) -> SyncRow | None:
+        """One sync by its number."""
+
+    def sync_of(self, mapping: str, audience: int) -> SyncRow | None:
+        """The sync of a mapping and an audience."""
+
+    def alerts(self, sync: int = 0) -> list[AlertRow]:
+        """Alerts that stand, of one sync or of all."""
+
+    def records(
+        self, sync: int, *, after: tuple[int, int] = (0, -1), limit: int = 1000, settled: bool = True
+    ) -> list[RecordRow]:
+        """Records in order of member and line, behind `after`. settled False: only those a run may have something to do with."""
+
+    def record_counts(self, sync: int) -> RecordCounts:
+        """How a sync's records stand; reads all of them."""
+
+    def settled_count(self, sync: int) -> int:
+        """Records that no run has anything to do with."""
+
+    def unmappable_count(self, sync: int) -> int:
+        """Records of members that are in and of whom nothing can be listed."""
+
+    def listed_count(self, sync: int) -> int:
+        """Members whose state is other than absent."""
+
+    def record(self, sync: int, member: int) -> list[RecordRow]:
+        """All lines of one member."""
+
+    def records_of(self, sync: int, members: Iterable[int]) -> list[RecordRow]:
+        """All lines of some members, in order."""
+
+    def claimants(self, sync: int, entries: Iterable[bytes]) -> list[RecordRow]:
+        """Records that want or hold one of these entries, whoever's they are, in order."""
+
+    def erased_syncs(self) -> list[int]:
+        """Syncs that have deleted people left to erase."""
+
+    def erased_members(self, sync: int, *, limit: int) -> list[int]:
+        """Deleted people of a sync who are left to be erased, in order."""
+
+    def has_member(self, member: int) -> bool:
+        """Whether the person is known; one who was deleted is not."""
+
+    def touched(self, sync: int, *, limit: int) -> list[int]:
+        """Members with news that no live run has taken yet, in order."""
+
+    def touched_since(self) -> dict[int, tuple[int, int]]:
+        """Syncs with such members: (time of the oldest news, how many)."""
+
+    def run(self, run: int) -> RunRow | None:
+        """One run by its number."""
+
+    def runs(
+        self, *, sync: int = 0, before_id: int = 0, status: RunStatus | str = "", limit: int = 100
+    ) -> list[RunRow]:
+        """Runs, newest first, filtered."""
+
+    def open_runs(self) -> list[RunRow]:
+        """Runs that are planning, sending, held or queued, oldest first."""
+
+    def open_run(self, sync: int) -> RunRow | None:
+        """The sync's run that is planning, sending or held."""
+
+    def queued_run(self, sync: int) -> RunRow | None:
+        """The sync's run that waits to start."""
+
+    def planned(
+        self, run: int, *, phase: int | None = None, after_id: int = 0, waiting: bool = False, limit: int = 1000
+    ) -> list[PlannedRow]:
+        """Operations that are not settled, by id. waiting: only those not released to their lane."""
+
+    def planned_of(self, deliveries: Iterable[int]) -> dict[int, PlannedRow]:
+        """Operations by the deliveries they were released as."""
+
+    def planned_left(self, run: int, phase: int | None = None) -> tuple[int, int]:
+        """(not released, released and not settled) of a run, or of one phase of it."""
+
+    def next_phase(self, run: int) -> int | None:
+        """The first phase of a run with anything left in it."""
+
+    def row_results(self, *, run: int, after_seq: int = 0, status: str = "", limit: int = 1000) -> list[RowResult]:
+        """Lines of the sync log of one run, in order."""
+
+    def snapshot_parts(self, run: int) -> list[tuple[int, bytes]]:
+        """(members, compressed body) of a run's snapshot, in order."""
+
+    def snapshot_runs(self, sync: int) -> list[int]:
+        """Runs of a sync that have a snapshot, newest first."""
+
+    def list_size(self, run: int) -> int:
+        """Distinct entries of a frozen list."""
+
+    def list_page(self, run: int, *, after: bytes, limit: int = 5_000) -> list[tuple[bytes, int, int, bytes]]:
+        """(entry, member, time of the event, payload) behind an entry, in its order."""
+
+    def list_difference(self, run: int, before: int) -> tuple[int, int]:
+        """(entries of `run` that `before` did not hold, entries of `before` that `run` does not hold)."""
+
+    def list_plan(self, sync: int, before: int) -> tuple[int, int, int]:
+        """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more)."""
+
+    def is_listed(self, run: int, entry: bytes) -> bool:
+        """Whether a frozen list holds an entry."""
+
+
+class SyncTx(SyncView, Protocol):
+    """Changes of syncs, inside one transaction of the one writer."""
+
+    def intern_syncs(self, keys: Iterable[tuple[str, int]], *, now_us: int) -> dict[tuple[str, int], int]:
+        """(mapping, audience) → numbers, made where missing."""
+
+    def note_event_settings(self, sync: int, settings: bytes) -> None:
+        """Keep audience settings as an event said them, where they are news."""
+
+    def save_sync(self, row: SyncRow) -> None:
+        """Keep a sync's standing; read it in the same transaction before. event_settings are not written."""
+
+    def save_alert(self, row: AlertRow) -> bool:
+        """Let an alert stand; False where it stood already."""
+
+    def drop_alert(self, sync: int, name: str) -> bool:
+        """Take an alert back; False where there was none."""
+
+    def touch(self, keys: Iterable[tuple[int, int]], *, now_us: int) -> None:
+        """(sync, member): there is news for a sync that follows events."""
+
+    def drop_touched(self, sync: int, members: Iterable[int]) -> None:
+        """A live run has taken their news."""
+
+    def save_wanted(self, rows: Sequence[WantedRow], *, now_us: int) -> None:
+        """Members are in; what is listed of them is left as it is. Where an event gave no payload, the older one stays."""
+
+    def save_exits(self, rows: Sequence[ExitRow], *, now_us: int) -> None:
+        """Members are out: what is not listed is forgotten, what is listed waits for its removal.
+
+        A member of whom nothing was known, and whose exit names identifiers, is kept so that they can be removed once.
+        """
+
+    def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
+        """Write records whole."""
+
+    def drop_records(self, sync: int, keys: Iterable[tuple[int, int]]) -> None:
+        """Delete records by member and line."""
+
+    def drop_all_records(self, sync: int, *, limit: int = 10_000) -> int:
+        """Delete a sync's records in pieces; return how many."""
+
+    def add_run(self, row: RunRow) -> int:
+        """Keep a new run; return its number, or 0 where its tick was claimed before, or another is open or queued."""
+
+    def save_run(self, row: RunRow) -> None:
+        """Write a run that is there."""
+
+    def add_planned(self, rows: Sequence[PlannedRow]) -> None:
+        """Keep operations; their ids are given here, in order."""
+
+    def save_planned(self, row: PlannedRow) -> None:
+        """Write an operation that is there: its next part waits, or it has met trouble."""
+
+    def drop_plan(self, run: int, *, limit: int, unreleased: bool = True) -> list[PlannedRow]:
+        """Take out what a run has not released (or, unreleased False, what was released and is owed no more); in pieces."""
+
+    def drop_unsent(self, run: int) -> int:
+        """Delete a run's deliveries that no lane has claimed; return how many. What is on its way ends as it ends."""
+
+    def run_deliveries_claimed(self) -> list[int]:
+        """Deliveries of runs that are on their way, or were when the engine died."""
+
+    def release_planned(self, ids: Sequence[int], first_delivery: int) -> None:
+        """Operations have become deliveries, of consecutive numbers."""
+
+    def drop_planned(self, ids: Iterable[int]) -> None:
+        """Operations are settled, or will not be sent."""
+
+    def add_row_results(self, rows: Sequence[RowResult]) -> None:
+        """Keep lines of the sync log."""
+
+    def next_result_seq(self, run: int) -> int:
+        """The number of the next line of a run's log."""
+
+    def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int) -> int:
+        """Delete log lines of a sync's runs that finished before the moment."""
+
+    def drop_runs(self, *, finished_before_us: int, limit: int) -> int:
+        """Delete runs that finished before the moment and whose log is gone, save the one whose list the platform holds."""
+
+    def add_snapshot_part(self, run: int, part: int, members: int, body: bytes) -> None:
+        """Keep one part of a run's snapshot."""
+
+    def drop_snapshot(self, run: int) -> int:
+        """Delete a run's snapshot."""
+
+    def freeze_page(self, run: int, sync: int, *, after: int, members: int, keeps_out: bool) -> int | None:
+        """Copy what the next `members` members of a sync want into the run's list; each entry once, the latest event's.
+
+        after: the last member copied. keeps_out: members that are out and listed stay on the list (additive).
+        Returns the last member copied now, None when there are no more.
+        """
+
+    def strip_list(self, run: int, *, after: bytes, limit: int) -> bytes | None:
+        """Take the payloads out of a frozen list that was uploaded, in pages; returns where to go on, None at its end."""
+
+    def drop_list(self, run: int, *, limit: int) -> int:
+        """Delete a frozen list in pieces; return how many entries went."""
+
+    def lists_left(self) -> list[int]:
+        """Runs whose frozen list nobody needs: they ended, and no sync says that its platform holds it."""
+
+    def mark_listed(self, run: int, sync: int, *, after: int, members: int, now_us: int) -> int | None:
+        """After an upload: records whose entry the list holds are present, others are not, and who is out and off it goes.
+
+        In pages of members, as `freeze_page`.
+        """

@@ -1,0 +1,190 @@
+"""The frozen rows of syncs, their records and their runs. Times are Unix microseconds (`_us`)."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from gateway.core.events import Place
+
+OUT: Final = 0
+IN: Final = 1
+ERASED: Final = 2
+Standing = Literal[0, 1, 2]
+"""Of a member in a sync: out, in (and a matching event gave a payload or failed to), or deleted and still to be erased."""
+
+ABSENT: Final = 0
+PRESENT: Final = 1
+ASSUMED: Final = 2
+UNSURE: Final = 3
+Listed = Literal[0, 1, 2, 3]
+"""What the platform holds of a member: nothing, what it confirmed, what we believe, or nobody knows."""
+
+SyncStatus = Literal["active", "paused", "errored", "deleting", "deleted"]
+RunStatus = Literal[
+    "queued", "planning", "sending", "held", "succeeded", "partial", "failed", "skipped", "cancelled", "interrupted"
+]
+OPEN_STATUSES: tuple[RunStatus, ...] = ("planning", "sending", "held")
+
+
+class SyncRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One mapping and one audience, kept equal to one list at a platform.
+
+    status_error: one sentence, where status is errored. next_us: the next tick, 0 for none. listed: members whose state is
+    other than absent. listed_run: for platforms that take whole lists, the run whose list they hold. event_settings: audience
+    settings as the latest event said them, JSON. memory: what the scheduler remembers, JSON of its own.
+    """
+
+    id: int
+    mapping: str
+    audience: int
+    status: SyncStatus = "active"
+    status_error: str = ""
+    next_us: int = 0
+    created_us: int = 0
+    updated_us: int = 0
+    last_run: int = 0
+    last_synced_us: int = 0
+    last_success_us: int = 0
+    deleted_us: int = 0
+    listed: int = 0
+    listed_run: int = 0
+    event_settings: bytes = b""
+    memory: bytes = b""
+
+
+class WantedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A member is in, and this is what one event wants listed of them.
+
+    line: 0, or the number of one of several lines of the member. fingerprint, entry: digests of the rendered record and of its
+    identifiers alone. unmappable: why the event gave no payload; then the older payload stays, if there is one.
+    """
+
+    sync: int
+    member: int
+    line: int
+    at_us: int
+    place: Place
+    payload: bytes
+    fingerprint: bytes
+    entry: bytes
+    unmappable: str = ""
+
+
+class ExitRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A member is out. payload, fingerprint, entry: of the exit event, kept only where nothing was known of the member."""
+
+    sync: int
+    member: int
+    at_us: int
+    place: Place
+    payload: bytes = b""
+    fingerprint: bytes = b""
+    entry: bytes = b""
+    is_unknown: bool = False
+
+
+class RecordRow(msgspec.Struct, frozen=True, array_like=True):
+    """What a sync knows of one member (or of one line of theirs).
+
+    payload, fingerprint, entry: wanted. sent, sent_fingerprint, sent_entry: as last accepted (or attempted, where unsure).
+    unmappable: the latest event gave no payload, and why. more: JSON object of what is rare (`RecordMore`), b"" for nothing.
+    """
+
+    member: int
+    line: int
+    standing: Standing
+    state: Listed
+    at_us: int
+    place: Place
+    payload: bytes
+    fingerprint: bytes
+    entry: bytes
+    sent: bytes
+    sent_fingerprint: bytes
+    sent_entry: bytes
+    unmappable: str
+    more: bytes
+    changed_us: int
+    run: int
+
+
+class RecordCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync's records at one moment. settled: in, listed, the same, nothing rare. entries: distinct ones of members in."""
+
+    members_in: int = 0
+    listed: int = 0
+    settled: int = 0
+    waiting: int = 0
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a sync. scheduled_us: its tick, 0 for none. counters, progress: JSON, the runner's own.
+
+    reason: why it was skipped, held or failed. approved_by: who let a held one go. config: digest of what it was planned with.
+    """
+
+    id: int
+    sync: int
+    kind: str
+    trigger: str
+    status: RunStatus = "queued"
+    scheduled_us: int = 0
+    missed: int = 0
+    coalesced: int = 0
+    queued_us: int = 0
+    due_us: int = 0
+    started_us: int = 0
+    finished_us: int = 0
+    reason: str = ""
+    approved_by: str = ""
+    config: str = ""
+    counters: bytes = b""
+    progress: bytes = b""
+
+
+class PlannedRow(msgspec.Struct, frozen=True, array_like=True):
+    """One operation of a run that is not settled yet, or one record to be stored before anything is sent.
+
+    phase: order of work; a phase begins when the one before it is done. body: msgpack, the runner's own.
+    delivery: 0 until it is released to its lane.
+    """
+
+    id: int
+    run: int
+    phase: int
+    member: int
+    body: bytes
+    delivery: int = 0
+
+
+class RowResult(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the sync log. member_ref: keyed hash. fields: names. fingerprints: first 8 hex digits."""
+
+    sync: int
+    run: int
+    seq: int
+    member_ref: str
+    operation: str
+    status: str
+    stage: str
+    code: str
+    message: str
+    http_status: int
+    attempts: int
+    batch: int
+    first_us: int
+    finished_us: int
+    fingerprint_before: str = ""
+    fingerprint_after: str = ""
+
+
+class AlertRow(msgspec.Struct, frozen=True, array_like=True):
+    """An alert that stands. name: which one; level: "warning" or "critical"."""
+
+    sync: int
+    name: str
+    level: str
+    since_us: int
+    message: str

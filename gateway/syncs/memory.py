@@ -1,0 +1,201 @@
+"""What syncs keep in the store as blobs of their own: a run's progress, a sync's memory, an operation, the rare of a record."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.core.guards import Finding, PlanFacts
+from gateway.core.run_counters import RunCounters
+from gateway.core.sync_effects import Result
+from gateway.core.sync_entries import Member, Membership
+from gateway.core.sync_plan import Planned
+from gateway.core.sync_records import Entry, Record, RecordProblem, State, Unmappable
+from gateway.store.sync_rows import ABSENT, ASSUMED, ERASED, IN, OUT, PRESENT, UNSURE, Listed, RecordRow, Standing
+
+MEMBER_DIGITS: Final = 19  # member numbers as keys that sort as the numbers do
+
+RECEIVE: Final = 0  # records that take an entry over are stored before those that let it go
+KEEP: Final = 1
+ERASE: Final = 2
+REMOVE: Final = 3
+PUT: Final = 4
+LIST: Final = 5  # one row, for the upload of a whole list
+SENT_FROM: Final = ERASE
+
+Stage = Literal["start", "refresh", "plan", "freeze", "judge", "keep", "send", "mark", "strip", "snap", "close", "undo"]
+"""Where a run stands. start: nothing done. refresh: records made anew after an edit. plan, freeze: page by page.
+judge: guards. keep: records that change without a request. send. mark, strip: after a whole list was taken.
+snap: the list as it is now is kept. undo: what was planned is taken out. close."""
+
+_states: dict[Listed, State] = {ABSENT: "absent", PRESENT: "present", ASSUMED: "assumed", UNSURE: "unsure"}
+_numbers: dict[State, Listed] = {word: number for number, word in _states.items()}
+_memberships: dict[Standing, Membership] = {OUT: "out", IN: "in", ERASED: "erased"}
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's way so far. after: the last member planned, frozen or marked. entry: the last one stripped, in hex.
+
+    facts, findings: of the plan. outcome, message: how a whole list ended, and in words. ends_as: the status decided on before
+    the close ("" lets the counters decide). earlier: what attempts of the whole list have come to.
+    """
+
+    stage: Stage = "start"
+    after: int = 0
+    entry: str = ""
+    facts: PlanFacts | None = None
+    findings: tuple[Finding, ...] = ()
+    outcome: str = ""
+    message: str = ""
+    ends_as: str = ""
+    earlier: Result | None = None
+    distinct: int = 0
+    considered_us: int = 0
+    judged: int = 0
+    judged_rejected: int = 0
+    log_left: int = 0
+    part: int = 0
+
+
+class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sync remembers of its runs. schedule: as last seen. mode, version, target: of the last run.
+
+    owes_resend: see `core/sync_plan.py`. log_days, keeps_log, snapshots: of the mapping as last seen, for the janitor.
+    """
+
+    last_upload_us: int = 0
+    schedule: str = ""
+    mode: str = ""
+    version: str = ""
+    target: str = ""
+    owes_resend: bool = False
+    has_run: bool = False
+    log_days: int | None = None
+    keeps_log: bool = True
+    snapshots: int = 0
+    delete_after: Literal["", "clear"] = ""
+    is_live_waiting: bool = False
+
+
+class RecordMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is rare in a record. remembered: JSON text of what the platform gave for the member."""
+
+    orphans: tuple[Entry, ...] = ()
+    problem: RecordProblem | None = None
+    remembered: bytes = b""
+    unknown_exit: bool = False
+
+
+class OperationBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One planned operation on its way. results: of the takes so far. earlier: what attempts of the present part came to.
+
+    record, settles_exit: for rows that only store something. before: fingerprint of what was listed, for the log.
+    """
+
+    planned: Planned | None = None
+    results: tuple[Result, ...] = ()
+    earlier: Result | None = None
+    record: Record | None = None
+    settles_exit: bool = False
+    attempts: int = 0
+    first_us: int = 0
+    before: str = ""
+
+
+_progress = msgspec.json.Decoder(Progress)
+_memory = msgspec.json.Decoder(SyncMemory)
+_counters = msgspec.json.Decoder(RunCounters)
+_more = msgspec.json.Decoder(RecordMore)
+_body = msgspec.msgpack.Decoder(OperationBody)
+encode_body = msgspec.msgpack.Encoder().encode
+encode_json = msgspec.json.Encoder().encode
+
+
+def read_progress(blob: bytes) -> Progress:
+    """A run's progress; the beginning for none."""
+    return _progress.decode(blob) if blob else Progress()
+
+
+def read_memory(blob: bytes) -> SyncMemory:
+    """A sync's memory; empty for none."""
+    return _memory.decode(blob) if blob else SyncMemory()
+
+
+def read_counters(blob: bytes) -> RunCounters:
+    """A run's counters; zeros for none."""
+    return _counters.decode(blob) if blob else RunCounters()
+
+
+def read_body(blob: bytes) -> OperationBody:
+    """A planned operation."""
+    return _body.decode(blob)
+
+
+def read_more(blob: bytes) -> RecordMore:
+    """What is rare in a record."""
+    return _more.decode(blob) if blob else RecordMore()
+
+
+def member_key(member: int) -> str:
+    """A member's key in the planner: sorts as the numbers do."""
+    return str(member).zfill(MEMBER_DIGITS)
+
+
+def record_of(row: RecordRow) -> Record:
+    """A stored record as the planner knows it."""
+    more = read_more(row.more)
+    sent = None
+    if row.state != ABSENT:
+        sent = Entry(
+            identity=row.sent_entry.hex(),
+            fingerprint=row.sent_fingerprint.hex(),
+            payload=row.sent,
+            remembered=more.remembered,
+        )
+    return Record(
+        state=_states[row.state], sent=sent, orphans=more.orphans, problem=more.problem, changed_us=row.changed_us
+    )
+
+
+def member_of(row: RecordRow) -> Member:
+    """A stored record as a member to plan about."""
+    more = read_more(row.more)
+    is_unknown_exit = more.unknown_exit and row.standing == OUT
+    rendered: Entry | Unmappable | None = None
+    if row.standing == IN and row.unmappable:
+        rendered = Unmappable(code=row.unmappable)
+    elif row.entry and (row.standing == IN or is_unknown_exit):
+        rendered = Entry(identity=row.entry.hex(), fingerprint=row.fingerprint.hex(), payload=row.payload)
+    return Member(
+        key=member_key(row.member),
+        membership=_memberships[row.standing],
+        rendered=rendered,
+        record=record_of(row),
+        unknown_exit=is_unknown_exit,
+    )
+
+
+def with_record(row: RecordRow, record: Record, *, run: int, settles_exit: bool = False) -> RecordRow | None:
+    """The stored record with the planner's record in it; None where nothing is left to be kept."""
+    sent = record.sent
+    is_unknown_exit = read_more(row.more).unknown_exit and row.standing == OUT and not settles_exit
+    more = RecordMore(
+        orphans=record.orphans,
+        problem=record.problem,
+        remembered=sent.remembered if sent is not None else b"",
+        unknown_exit=is_unknown_exit,
+    )
+    if row.standing != IN and not record.is_listed and not is_unknown_exit:
+        return None
+    return replace(
+        row,
+        state=_numbers[record.state],
+        sent=sent.payload if sent is not None else b"",
+        sent_fingerprint=bytes.fromhex(sent.fingerprint) if sent is not None else b"",
+        sent_entry=bytes.fromhex(sent.identity) if sent is not None else b"",
+        more=b"" if more == RecordMore() else encode_json(more),
+        changed_us=record.changed_us or row.changed_us,
+        run=run,
+    )

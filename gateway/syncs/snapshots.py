@@ -1,0 +1,74 @@
+"""What a list was after a run: one small entry a member, compressed, without values; and how two runs differ."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.store.api import StateView
+from gateway.store.sync_rows import ABSENT
+from gateway.syncs.names import Standing
+from gateway.syncs.settling import RunLedger, member_reference
+from gateway.syncs.showing import Shown
+
+PART_RECORDS = 10_000
+MEMBERS_SHOWN = 50
+FINGERPRINT_BYTES = 8
+
+Entry = tuple[int, int, int, bytes]  # member, line, state, head of the fingerprint as sent
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Entry]).decode
+
+
+def keep_part(ledger: RunLedger, standing: Standing) -> None:
+    """Keep one part of the run's snapshot; at its end, or where none is wanted, the run may close."""
+    progress, run = ledger.progress, ledger.run
+    if not standing.options.snapshots_kept or not ledger.counters.accepted_total or run.kind == "live":
+        ledger.progress = replace(progress, stage="close")
+        return
+    rows = ledger.tx.records(run.sync, after=(progress.after, 2**62), limit=PART_RECORDS)
+    entries = [
+        (row.member, row.line, row.state, row.sent_fingerprint[:FINGERPRINT_BYTES])
+        for row in rows
+        if row.state != ABSENT
+    ]
+    ledger.tx.add_snapshot_part(run.id, progress.part, len(entries), zlib.compress(_encode(entries), 6))
+    is_last = len(rows) < PART_RECORDS
+    ledger.progress = replace(
+        progress, stage="close" if is_last else "snap", part=progress.part + 1, after=0 if is_last else rows[-1].member
+    )
+    if is_last:
+        for old in ledger.tx.snapshot_runs(run.sync)[standing.options.snapshots_kept :]:
+            ledger.tx.drop_snapshot(old)
+
+
+def difference(view: StateView, older: int, newer: int, *, reference_key: bytes) -> Shown | None:
+    """Who came, went and changed between two runs' snapshots; None where one of them is not kept."""
+    counts = {"came": 0, "went": 0, "changed": 0, "same": 0}
+    shown: list[Shown] = []
+    if not view.snapshot_parts(older) or not view.snapshot_parts(newer):
+        return None
+    left, right = _entries(view, older), _entries(view, newer)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[:2] < other[:2]):
+            assert one is not None
+            what, member, one = "went", one[0], next(left, None)
+        elif one is None or other[:2] < one[:2]:
+            what, member, other = "came", other[0], next(right, None)
+        else:
+            what, member = ("same" if one[2:] == other[2:] else "changed"), one[0]
+            one, other = next(left, None), next(right, None)
+        counts[what] += 1
+        if what != "same" and len(shown) < MEMBERS_SHOWN:
+            shown.append({"member": member_reference(reference_key, member), "what": what})
+    return {"older": older, "newer": newer, **counts, "members": shown}
+
+
+def _entries(view: StateView, run: int) -> Iterator[Entry]:
+    for _members, body in view.snapshot_parts(run):
+        yield from _decode(zlib.decompress(body))

@@ -1,0 +1,93 @@
+"""Runs of platforms that take whole lists: the list is frozen, counted against the one before, uploaded, and marked.
+
+The upload is one delivery that points at the frozen list. A member's lines count by what the platform knows people by.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gateway.store.sync_rows import PlannedRow
+from gateway.syncs.memory import LIST, OperationBody, encode_body
+from gateway.syncs.names import Standing
+from gateway.syncs.settling import RunLedger
+
+FREEZE_MEMBERS = 5_000
+MARK_MEMBERS = 5_000
+STRIP_ENTRIES = 10_000
+BELOW_MINIMUM = "below_minimum"
+
+
+def freeze(ledger: RunLedger, standing: Standing) -> None:
+    """Copy one page of members into the run's list."""
+    last = ledger.tx.freeze_page(
+        ledger.run.id,
+        ledger.run.sync,
+        after=ledger.progress.after,
+        members=FREEZE_MEMBERS,
+        keeps_out=standing.options.mode == "additive",
+    )
+    ledger.progress = replace(ledger.progress, stage="judge" if last is None else "freeze", after=last or 0)
+
+
+def judge_list(ledger: RunLedger, standing: Standing) -> bool:
+    """Count the frozen list as a plan and owe its upload; False where it is too small to be sent at all."""
+    tx, run, counters = ledger.tx, ledger.run, ledger.counters
+    before = standing.sync.listed_run
+    size = tx.list_size(run.id)
+    new, gone = tx.list_difference(run.id, before)
+    unmappable = tx.unmappable_count(run.sync)
+    minimum = standing.mapping.capabilities.min_distinct
+    counters.members_in = size + unmappable
+    counters.unmappable = counters.rejected_mapping = unmappable
+    ledger.progress = replace(ledger.progress, distinct=size)
+    if size < minimum:
+        told = f"{size} of {minimum} distinct people, so nothing was sent. " + (
+            "The platform still holds the last list uploaded, people who have left since then included."
+            if before
+            else ""
+        )
+        ledger.progress = replace(
+            ledger.progress, stage="close", ends_as="skipped", outcome=BELOW_MINIMUM, message=told.strip()
+        )
+        return False
+    planned = {"add": new, "update": size - new, "remove": gone}
+    counters.planned = {operation: count for operation, count in planned.items() if count}
+    counters.considered = size + gone + unmappable
+    tx.add_planned([PlannedRow(0, run.id, LIST, 0, encode_body(OperationBody()))])
+    return True
+
+
+def mark(ledger: RunLedger) -> None:
+    """After the platform took the list: one page of records becomes present, or goes."""
+    last = ledger.tx.mark_listed(
+        ledger.run.id, ledger.run.sync, after=ledger.progress.after, members=MARK_MEMBERS, now_us=ledger.now_us
+    )
+    ledger.progress = replace(ledger.progress, stage="strip" if last is None else "mark", after=last or 0)
+
+
+def strip(ledger: RunLedger) -> None:
+    """Take what people gave out of the list that was uploaded; who is on it stays known."""
+    last = ledger.tx.strip_list(ledger.run.id, after=bytes.fromhex(ledger.progress.entry), limit=STRIP_ENTRIES)
+    ledger.progress = replace(
+        ledger.progress, stage="snap" if last is None else "strip", after=0, entry="" if last is None else last.hex()
+    )
+
+
+def count_list(ledger: RunLedger) -> None:
+    """What the upload came to, in the counters."""
+    counters, planned = ledger.counters, ledger.counters.planned
+    total = sum(planned.values())
+    match ledger.progress.outcome:
+        case "accepted":
+            counters.added, counters.updated = planned.get("add", 0), planned.get("update", 0)
+            counters.removed = planned.get("remove", 0)
+            counters.list_change = counters.added - counters.removed
+        case "unsure":
+            counters.unsure = total
+        case "rejected":
+            counters.rejected_destination = total
+        case "failed":
+            counters.failed = total
+        case _:
+            counters.cancelled = total

@@ -1,0 +1,353 @@
+"""What every destination promises, whoever the partner is: one suite, run for each entry of the registry."""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from gateway.core.fql import compile_trigger
+from gateway.core.http_messages import ANSWER_BYTES_MAX, Answer, NoAnswerError
+from gateway.core.mapping import compile_mapping
+from gateway.core.outcomes import Deferred, Delivered, Refused, Unauthorized, Unreachable
+from gateway.core.payloads import compile_check, defaults_of
+from gateway.destinations import REGISTRY, destination_named
+from gateway.destinations.base import Batch, Context, Owed
+from gateway.destinations.rehearsal import FreshNotes, HeldSnapshot, rehearse
+
+NOW_US = 1_795_338_000_000_000
+SECRET = "s3cr3t-c4nary-token"
+
+# Nobody real: each of these words may stand in a request's body, and nowhere else.
+CANARY = {
+    "email": "quetzalbird@canarymail.example",
+    "first_name": "Quetzalina",
+    "last_name": "Canarywing",
+    "phone": "+15550142223",
+    "user_id": "canary-user-77120",
+    "street": "7 Plumage Row",
+}
+TRACES = ("quetzal", "canarymail", "canarywing", "5550142223", "77120", "plumage", SECRET)
+
+# What a destination needs beside its defaults: settings, fields, audience settings. A new destination adds its line.
+# login: requests whose address ends so are answered well, since what follows them is what is tried.
+# means: where its contract reads a status (without headers) otherwise than the rest.
+SAMPLES = {
+    "stackadapt-audience": {
+        "settings": {"apiKey": SECRET, "advertiser_id": "31337"},
+        "fields": {
+            "marketing_status": "Opted-in",
+            "custom_user_properties": [{"name": "note", "type": "STRING", "value": "Quetzalina of Plumage Row"}],
+        },
+    },
+    "taboola": {
+        "settings": {"client_id": "harbour", "client_secret": SECRET},
+        "fields": {"device_id": {"@path": "$.userId"}},
+        "audience_settings": {"account_id": "demo-advertiser"},
+        "login": "/oauth/token",
+        "means": {429: Deferred},
+    },
+    "the-trade-desk-crm": {
+        "settings": {"auth_token": SECRET, "advertiser_id": "adv123"},
+        "fields": {"pii_type": "Email", "email": {"@path": "$.traits.email"}},
+        "audience_settings": {"region": "EU"},
+        "means": {429: Deferred},
+    },
+}
+
+# Everybody in a list of a platform that takes whole lists only, enough for the most demanding one.
+LIST_PEOPLE = 1_500
+
+
+def list_snapshot(payload):
+    """The payload's person, many times over."""
+    return HeldSnapshot(
+        people=tuple((f"user_id:{n}", {**payload, "email": f"{n}.{payload['email']}"}) for n in range(LIST_PEOPLE))
+    )
+
+
+def canary_event(number=0, *, flag=True):
+    traits = {key: value for key, value in CANARY.items() if key != "user_id"}
+    return {
+        "type": "identify",
+        "userId": f"{CANARY['user_id']}-{number}",
+        "messageId": f"m-{number}",
+        "context": {
+            "personas": {
+                "computation_class": "audience",
+                "computation_id": "aud_7Hx",
+                "computation_key": "cart_rescue",
+                "external_audience_id": "4711",
+            }
+        },
+        "traits": {**traits, "cart_rescue": flag},
+    }
+
+
+@pytest.fixture(params=sorted(REGISTRY))
+def destination(request):
+    return REGISTRY[request.param]
+
+
+@pytest.fixture(params=["corrections on", "corrections off"])
+def corrections(request, destination):
+    return frozenset(one.name for one in destination.definition.corrections if request.param.endswith("on"))
+
+
+@pytest.fixture
+def batches(destination, corrections):
+    """For each action: two people entering and one leaving, in one batch."""
+    sample = SAMPLES[destination.definition.slug]
+    made = []
+    for action in destination.definition.actions:
+        transform = compile_mapping({**defaults_of(action.fields), **sample["fields"]})
+        check = compile_check(action.fields)
+        owed = tuple(
+            Owed(
+                id=number,
+                operation="enter" if flag else "exit",
+                payload=check.check(transform.apply(canary_event(number, flag=flag)), batched=True),
+                audience_key="cart_rescue",
+                audience_settings=sample.get("audience_settings", {}),
+                external_id="4711",
+                member=f"user_id:{CANARY['user_id']}-{number}",
+            )
+            for number, flag in enumerate((True, True, False))
+        )
+        if action.sync_only:
+            owed = (msgspec.structs.replace(owed[0], operation="replace", planned=True),)
+        made.append(Batch(action=action.slug, settings=sample["settings"], owed=owed, corrections=corrections))
+    return made
+
+
+def snapshot_of(batch):
+    """What a run of the batch's list has frozen; None where there is no list."""
+    return list_snapshot(batch.owed[0].payload) if batch.owed[0].operation == "replace" else None
+
+
+class OneAnswer:
+    """A partner that always says the same, but to a login; an exception is raised."""
+
+    def __init__(self, answer, destination=None):
+        self.answer = answer
+        self.destination = destination
+        self.login = SAMPLES[destination.definition.slug].get("login") if destination else None
+
+    async def send(self, request):
+        if self.login and request.url.endswith(self.login):
+            return self.destination.success_answer(request)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer(request) if callable(self.answer) else self.answer
+
+
+def perform(destination, batch, answer):
+    context = Context(
+        http=OneAnswer(answer, destination), notes=FreshNotes(), now_us=NOW_US, snapshot=snapshot_of(batch)
+    )
+    return asyncio.run(destination.perform(batch, context))
+
+
+def assert_private(text):
+    """No person and no secret in what an operator reads."""
+    for trace in TRACES:
+        assert trace.casefold() not in text.casefold()
+
+
+def assert_whole_and_private(performed, batch):
+    """One outcome for each delivery, and nothing of anybody in any of them."""
+    assert len(performed.outcomes) == len(batch.owed)
+    assert_private(f"{performed.request} {performed.answer}")
+    for outcome in performed.outcomes:
+        assert_private(getattr(outcome, "reason", ""))
+        assert isinstance(outcome, Delivered) or outcome.reason
+
+
+# --- The definition ---
+
+
+def fields_below(fields):
+    for field in fields:
+        yield field
+        yield from fields_below(field.properties)
+
+
+def test_a_definition_is_sane(destination):
+    """Unique keys, labels, defaults that compile, triggers that parse, a page, a day it was checked."""
+    definition = destination.definition
+    assert destination_named(definition.slug) is destination
+    assert all(destination_named(name) is destination for name in definition.names)
+    assert definition.docs_page
+    assert definition.api_version
+    assert definition.checked_on
+    groups = [definition.settings]
+    for action in definition.actions:
+        assert definition.action(action.slug) is definition.action(action.title) is action
+        groups += [action.fields, action.audience_settings]
+        compile_trigger(action.trigger)
+        compile_mapping(defaults_of(action.fields))
+    for fields in groups:
+        compile_check(fields)
+        assert len({field.key for field in fields}) == len(fields)
+        for field in fields_below(fields):
+            assert field.label
+            assert len({one.key for one in field.properties}) == len(field.properties)
+            assert len({choice.value for choice in field.choices}) == len(field.choices)
+            assert field.properties == () or field.type == "object"
+    assert any(field.secret for field in definition.settings)
+    assert len({one.name for one in definition.corrections}) == len(definition.corrections)
+    assert all(one.reason.endswith(".") for one in definition.corrections)
+
+
+def test_names_do_not_clash():
+    """One name means one destination."""
+    names = [name for one in REGISTRY.values() for name in (one.definition.slug, *one.definition.names)]
+    assert len(set(names)) == len(names)
+    assert destination_named("no-such-destination") is None
+    assert SAMPLES.keys() == REGISTRY.keys()
+
+
+def test_settings_of_any_shape_are_answered_in_sentences(destination, corrections):
+    """Missing, empty, numbers, lists: never an exception."""
+    for value in (None, "", "x", 5, [], {}, True):
+        settings = {field.key: value for field in destination.definition.settings}
+        assert all(isinstance(problem, str) for problem in destination.check_settings(settings, corrections))
+    assert destination.check_settings({}, corrections) is not None
+    sample = SAMPLES[destination.definition.slug]["settings"]
+    assert destination.check_settings(sample, corrections) == []
+
+
+# --- Delivering ---
+
+
+def test_when_all_is_well_everything_is_delivered_and_twice_the_same(destination, batches):
+    """The same batch gives the same bytes, so that a repeat can be recognised; no address holds a person or a secret."""
+    for batch in batches:
+        first = asyncio.run(rehearse(destination, [batch], now_us=NOW_US, snapshot=snapshot_of(batch)))
+        again = asyncio.run(rehearse(destination, [batch], now_us=NOW_US, snapshot=snapshot_of(batch)))
+        assert first == again
+        (performed,) = first.performed
+        assert all(isinstance(outcome, Delivered) for outcome in performed.outcomes)
+        assert performed.request
+        assert performed.answer
+        assert_whole_and_private(performed, batch)
+        for request in first.requests:
+            assert_private(request.url)
+            assert 0 < request.timeout_s <= 600
+
+
+def test_groups_can_be_compared(destination, batches):
+    """Equal payloads share a group."""
+    for batch in batches:
+        groups = [destination.group(batch.action, one.payload, batch.settings) for one in batch.owed]
+        assert {hash(group) for group in groups} == {hash(groups[0])}
+
+
+STATUSES = [
+    (401, {}, Unauthorized), (403, {}, Unauthorized), (408, {}, Unreachable), (423, {}, Unreachable), (429, {}, Unreachable),
+    (500, {}, Unreachable), (502, {}, Unreachable), (503, {}, Unreachable), (504, {}, Unreachable),
+    (429, {"retry-after": "20"}, Deferred), (503, {"retry-after": "99999999"}, Deferred),
+    (503, {"retry-after": "-1"}, Unreachable), (503, {"retry-after": "soon"}, Unreachable),
+    (400, {}, Refused), (404, {}, Refused), (413, {}, Refused), (422, {}, Refused), (501, {}, Refused), (302, {}, Refused),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "headers", "kind"), STATUSES)
+def test_each_status_means_the_same_everywhere(destination, batches, status, headers, kind):
+    """Held, tried again, put off, or refused; a wait is from a second to an hour."""
+    if not headers:
+        kind = SAMPLES[destination.definition.slug].get("means", {}).get(status, kind)
+    for batch in batches:
+        performed = perform(destination, batch, Answer(status=status, headers=headers, body=b"{}"))
+        assert_whole_and_private(performed, batch)
+        assert {type(outcome) for outcome in performed.outcomes} == {kind}
+        for outcome in performed.outcomes:
+            assert not isinstance(outcome, Deferred) or 1 <= outcome.wait_s <= 3600
+
+
+BAD_BODIES = {
+    "nothing": b"",
+    "a page": b"<!doctype html><title>Sign in</title>",
+    "cut off": b'{"data":{"ups',
+    "a number": b"5",
+    "null": b"null",
+    "a list": b"[[]]",
+    "deep": b'{"data":' * 50_000,
+    "not UTF-8": b'{"data":"\xff\xfe"}',
+    "huge": b'{"data":"' + b"x" * (ANSWER_BYTES_MAX - 9),
+    "wrong kinds": b'{"data":{"upsertProfiles":5},"errors":"x","access_token":7,"results":{}}',
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
+@pytest.mark.parametrize("kind", ["application/json", "text/html", ""])
+def test_a_bad_answer_is_an_outcome_and_no_exception(destination, batches, body, kind):
+    """Whatever a 200 carries, and whatever it calls itself."""
+    for batch in batches:
+        assert_whole_and_private(
+            perform(destination, batch, Answer(status=200, headers={"content-type": kind}, body=body)), batch
+        )
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_no_answer_is_tried_again_and_remembers_whether_it_left(destination, batches, sent):
+    """The reason is the client's short one."""
+    for batch in batches:
+        performed = perform(destination, batch, NoAnswerError("no answer within 10 s", sent=sent))
+        assert_whole_and_private(performed, batch)
+        assert all(isinstance(outcome, Unreachable) for outcome in performed.outcomes)
+        assert performed.outcomes[0].sent is sent
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 422, 429, 500])
+def test_a_partner_that_quotes_the_person_is_not_repeated(destination, batches, status):
+    """The answer throws back the whole request and a sentence with the name in it; no reason and no summary has them."""
+    sentence = "Quetzalina Canarywing of 7 Plumage Row <quetzalbird@canarymail.example> +1 555 014 2223 is locked"
+
+    def echo(request):
+        message = {"message": f"{sentence} {request.body[:4000].decode('utf-8', 'replace')} {request.headers}"}
+        body = {
+            "data": {"upsertProfiles": {"userErrors": [message]}},
+            "errors": [message],
+            "error": message,
+            "message": sentence,
+        }
+        return Answer(status=status, headers={"content-type": "application/json"}, body=json.dumps(body).encode())
+
+    for batch in batches:
+        assert_whole_and_private(perform(destination, batch, echo), batch)
+
+
+# --- The credentials test ---
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(Answer(status=status, body=b"{}") for status in (200, 204, 302, 400, 401, 403, 404, 429, 500)),
+        *(Answer(status=200, body=body) for body in BAD_BODIES.values()),
+        NoAnswerError("no answer within 10 s", sent=True),
+    ],
+)
+def test_the_credentials_test_answers_in_sentences(destination, answer):
+    """It never raises, never passes on nonsense, and tells no secret."""
+    settings = SAMPLES[destination.definition.slug]["settings"]
+    context = Context(http=OneAnswer(answer), notes=FreshNotes(), now_us=NOW_US)
+    problems = asyncio.run(destination.test(settings, context))
+    assert problems
+    assert_private(" ".join(problems))
+
+
+def test_settings_that_are_missing_are_told_without_a_request(destination):
+    """The partner is not asked."""
+
+    def never(request):
+        raise AssertionError(request.url)
+
+    context = Context(http=OneAnswer(never), notes=FreshNotes(), now_us=NOW_US)
+    assert asyncio.run(destination.test({}, context))
+
+
+def test_a_definition_survives_json(destination):
+    """The console's form and the docs table read it so."""
+    assert msgspec.json.encode(destination.definition)

@@ -1,0 +1,185 @@
+"""What the store keeps of syncs: records written by decisions, planned from in order, runs claimed once, whole lists."""
+
+import pytest
+from owed import HOUR_US, NOW_US, owed
+
+from gateway.core.events import Place
+from gateway.store.rows import Settlement
+from gateway.store.sync_rows import ABSENT, ERASED, IN, OUT, PRESENT, ExitRow, PlannedRow, RunRow, WantedRow
+
+pytestmark = pytest.mark.anyio
+
+
+def wanted(sync, member, *, entry=None, line=0, at_us=1, unmappable="", fingerprint=None):
+    known = entry or bytes([member]) * 16
+    return WantedRow(
+        sync, member, line, at_us, Place(1, 1, 0), b'{"email":"ada@example.com"}', fingerprint or known, known, unmappable
+    )  # fmt: skip
+
+
+def gone(sync, member, *, is_unknown=False):
+    return ExitRow(sync, member, 2, Place(1, 2, 0), b'{"email":"ada@example.com"}', b"f" * 16, b"e" * 16, is_unknown)
+
+
+async def new_sync(state, audience=1):
+    return await state.write(lambda tx: tx.intern_syncs([("ads/list", audience)], now_us=NOW_US)["ads/list", audience])
+
+
+async def records(state, sync, **more):
+    return await state.read(lambda view: view.records(sync, **more))
+
+
+async def test_a_sync_is_made_once_for_each_mapping_and_audience(state):
+    """And found by either."""
+    first, again, other = await new_sync(state), await new_sync(state), await new_sync(state, 2)
+    assert (first == again, first == other) == (True, False)
+    row = await state.read(lambda view: view.sync_of("ads/list", 2))
+    assert (row.id, row.status, row.created_us) == (other, "active", NOW_US)
+    assert await state.read(lambda view: view.sync_of("ads/none", 2)) is None
+
+
+async def test_what_is_wanted_leaves_what_is_listed_alone(state):
+    """A second event changes the payload; what the platform confirmed stays."""
+    sync = await new_sync(state)
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, 1), wanted(sync, 2)], now_us=5))
+    (one, _two) = await records(state, sync)
+    from msgspec.structs import replace
+
+    listed = replace(one, state=PRESENT, sent=one.payload, sent_fingerprint=one.fingerprint, sent_entry=one.entry)
+    await state.write(lambda tx: tx.put_records(sync, [listed]))
+    assert [row.member for row in await records(state, sync, settled=False)] == [2]
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, 1, fingerprint=b"n" * 16)], now_us=6))
+    (one, _two) = await records(state, sync)
+    assert (one.state, one.fingerprint, one.sent_fingerprint) == (PRESENT, b"n" * 16, listed.sent_fingerprint)
+
+
+async def test_an_event_without_a_payload_leaves_the_older_one_in_place(state):
+    """And says why; the next good one takes that back."""
+    sync = await new_sync(state)
+    await state.write(
+        lambda tx: tx.save_wanted([wanted(sync, 1), wanted(sync, 1, unmappable="payload_invalid")], now_us=5)
+    )
+    (row,) = await records(state, sync)
+    assert (row.unmappable, row.entry, row.payload != b"") == ("payload_invalid", b"\x01" * 16, True)
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, 1)], now_us=6))
+    assert (await records(state, sync))[0].unmappable == ""
+
+
+async def test_who_left_and_is_not_listed_is_forgotten(state):
+    """Who is listed waits to be removed, and one never seen in is kept for one removal."""
+    sync = await new_sync(state)
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, 1), wanted(sync, 2)], now_us=5))
+    from msgspec.structs import replace
+
+    two = (await records(state, sync))[1]
+    await state.write(lambda tx: tx.put_records(sync, [replace(two, state=PRESENT, sent_entry=two.entry)]))
+    await state.write(
+        lambda tx: tx.save_exits([gone(sync, 1), gone(sync, 2), gone(sync, 3, is_unknown=True)], now_us=6)
+    )
+    rows = await records(state, sync)
+    assert [(row.member, row.standing, row.state, row.more != b"") for row in rows] == [
+        (2, OUT, PRESENT, False),
+        (3, OUT, ABSENT, True),
+    ]
+
+
+async def test_a_deletion_keeps_only_what_its_removal_needs(state):
+    """Listed: to be erased, without today's payload; not listed: gone."""
+    sync, other = await new_sync(state), await new_sync(state, 2)
+    member = await state.write(lambda tx: tx.intern_members([("default", "user_id:ada")])["default", "user_id:ada"])
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, member), wanted(other, member)], now_us=5))
+    from msgspec.structs import replace
+
+    (row,) = await records(state, sync)
+    await state.write(lambda tx: tx.put_records(sync, [replace(row, state=PRESENT, sent=b"{}", sent_entry=row.entry)]))
+    await state.write(lambda tx: tx.forget_member("default", "user_id:ada"))
+    (row,) = await records(state, sync)
+    assert (row.standing, row.payload, row.sent, await records(state, other)) == (ERASED, b"", b"{}", [])
+    assert await state.read(lambda view: (view.erased_syncs(), view.erased_members(sync, limit=9))) == (
+        [sync],
+        [member],
+    )
+    assert not await state.read(lambda view: view.has_member(member))
+
+
+async def test_claimants_of_an_entry_are_found_by_what_they_want_and_hold(state):
+    """However many members there are."""
+    sync = await new_sync(state)
+    shared = b"s" * 16
+    await state.write(
+        lambda tx: tx.save_wanted(
+            [wanted(sync, 1, entry=shared), wanted(sync, 2), wanted(sync, 3, entry=shared)], now_us=5
+        )
+    )
+    found = await state.read(lambda view: view.claimants(sync, [shared]))
+    assert [row.member for row in found] == [1, 3]
+
+
+async def test_a_tick_is_claimed_once_and_one_run_is_open(state):
+    """The same tick, a second queued and a second open run are refused."""
+    sync = await new_sync(state)
+    row = RunRow(id=0, sync=sync, kind="", trigger="schedule", scheduled_us=NOW_US)
+    first = await state.write(lambda tx: tx.add_run(row))
+    from msgspec.structs import replace
+
+    assert first
+    assert await state.write(lambda tx: tx.add_run(row)) == 0
+    assert await state.write(lambda tx: tx.add_run(replace(row, scheduled_us=NOW_US + 1))) == 0
+    await state.write(lambda tx: tx.save_run(replace(row, id=first, status="planning")))
+    second = await state.write(lambda tx: tx.add_run(replace(row, scheduled_us=NOW_US + 2)))
+    assert second
+    assert await state.write(lambda tx: tx.add_run(replace(row, scheduled_us=NOW_US + 3, status="planning"))) == 0
+    assert await state.read(lambda view: (view.open_run(sync).id, view.queued_run(sync).id)) == (first, second)
+
+
+async def test_operations_become_deliveries_and_are_found_by_them(state):
+    """In order, phase by phase; what was deleted under them is told."""
+    await state.write(lambda tx: tx.add_planned([PlannedRow(0, 7, phase, 1, b"x") for phase in (4, 3, 3)]))
+    assert await state.read(lambda view: (view.next_phase(7), view.planned_left(7, 3))) == (3, (2, 0))
+    rows = await state.read(lambda view: view.planned(7, phase=3, waiting=True))
+
+    def release(tx):
+        first = tx.add_deliveries([owed(member=0), owed(member=0)], now_us=NOW_US)
+        tx.release_planned([row.id for row in rows], first)
+        return first
+
+    first = await state.write(release)
+    found = await state.read(lambda view: view.planned_of([first, first + 1]))
+    assert [row.id for row in found.values()] == [row.id for row in rows]
+    await state.write(
+        lambda tx: tx.claim("ads", now_us=NOW_US, lease_until_us=NOW_US + HOUR_US, events_max=1, bytes_max=99)
+    )
+    await state.write(lambda tx: tx.settle([Settlement(first, "closed")], None, now_us=NOW_US))
+    lost = await state.write(lambda tx: tx.drop_plan(7, limit=10, unreleased=False))
+    assert [row.delivery for row in lost] == [first]
+
+
+async def test_a_list_holds_each_entry_once_with_the_latest_payload(state):
+    """Frozen in pages of members; compared with the list before; stripped of what people gave."""
+    sync = await new_sync(state)
+    shared = b"s" * 16
+    rows = [wanted(sync, 1, entry=shared, at_us=9), wanted(sync, 2, entry=shared, at_us=3), wanted(sync, 3)]
+    await state.write(lambda tx: tx.save_wanted(rows, now_us=5))
+
+    async def freeze(run):
+        after = 0
+        while after is not None:
+            after = await state.write(
+                lambda tx, after=after: tx.freeze_page(run, sync, after=after, members=1, keeps_out=False)
+            )
+
+    await freeze(1)
+    page = await state.read(lambda view: view.list_page(1, after=b""))
+    assert [(entry[:1], member, at_us) for entry, member, at_us, _payload in page] == [(b"\x03", 3, 1), (b"s", 1, 9)]
+    await state.write(lambda tx: tx.save_exits([gone(sync, 3)], now_us=6))
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, 4)], now_us=6))
+    assert await state.read(lambda view: view.list_plan(sync, 1)) == (2, 1, 1)
+    await freeze(2)
+    assert await state.read(lambda view: view.list_difference(2, 1)) == (1, 1)
+    after = b""
+    while after is not None:
+        after = await state.write(lambda tx, after=after: tx.strip_list(2, after=after, limit=1))
+    assert {row[3] for row in await state.read(lambda view: view.list_page(2, after=b""))} == {b""}
+    await state.write(lambda tx: tx.mark_listed(2, sync, after=0, members=100, now_us=7))
+    assert {row.member: row.state for row in await records(state, sync)} == {1: PRESENT, 2: PRESENT, 4: PRESENT}
+    assert all(row.standing == IN for row in await records(state, sync))

@@ -1,0 +1,160 @@
+"""Platforms that take whole lists: one upload a run, counted by people, never below the minimum."""
+
+from __future__ import annotations
+
+import pytest
+from sync_world import DAY, FAIL, HOUR, NOON_US, REFUSE, TIME_OUT, counters, whole_lists
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_run_uploads_everybody_who_is_in(world_of):
+    """One delivery carries the list; members that left are not on the next one."""
+    world = world_of(**whole_lists())
+    await world.enter("ada", "bob", "cyd", "dan")
+    run = await world.run()
+    assert run.status == "succeeded"
+    assert sorted(world.platform.uploads[-1]) == [f"{one}@example.com" for one in ("ada", "bob", "cyd", "dan")]
+    assert counters(run).added == 4
+    await world.leave("dan")
+    run = await world.run()
+    assert sorted(world.platform.uploads[-1]) == [f"{one}@example.com" for one in ("ada", "bob", "cyd")]
+    assert (counters(run).updated, counters(run).removed, counters(run).list_after) == (3, 1, 3)
+    assert run.kind == "replace"
+
+
+@pytest.mark.parametrize("people", [0, 1, 2])
+async def test_below_the_minimum_nothing_is_sent(world_of, people):
+    """Too few distinct people: the run is skipped, and says so."""
+    world = world_of(**whole_lists(3))
+    await world.enter(*(f"u{number}" for number in range(people)))
+    await world.enter("twice-1", "twice-2", email="same@example.com")
+    await world.leave("twice-1", "twice-2")
+    run = await world.run()
+    assert run.status == "skipped"
+    assert run.reason.startswith("below_minimum")
+    assert world.platform.uploads == []
+    alerts = await world.state.read(lambda view: [one.name for one in view.alerts()])
+    assert alerts == ["below_minimum"]
+
+
+async def test_the_minimum_counts_people_not_rows(world_of):
+    """Five rows of three people, in two spellings: three lines."""
+    world = world_of(**whole_lists(4))
+    await world.enter("a", "b", email="Same@example.com")
+    await world.enter("c", email="same@example.com")
+    await world.enter("d", "e")
+    assert (await world.run()).reason.startswith("below_minimum")
+    await world.enter("f")
+    run = await world.run()
+    assert run.status == "succeeded"
+    assert len(world.platform.uploads[-1]) == 4
+    assert "same@example.com" in world.platform.uploads[-1]  # the spelling of the latest event
+
+
+async def test_a_member_has_a_line_for_each_address_and_leaves_with_all(world_of):
+    """Ada gives two addresses; when she leaves, both lines go."""
+    world = world_of(**whole_lists(1))
+    await world.enter("ada", email="ada@example.com")
+    await world.enter("ada", email="ada@example.org")
+    await world.enter("bob")
+    await world.run()
+    assert sorted(world.platform.uploads[-1]) == ["ada@example.com", "ada@example.org", "bob@example.com"]
+    await world.leave("ada")
+    await world.run()
+    assert world.platform.uploads[-1] == ["bob@example.com"]
+
+
+async def test_every_day_at_three_even_without_a_change(world_of):
+    """The first run comes with the first tick, then one a day; a tick in between finds the list too young."""
+    world = world_of(**whole_lists(1), schedule={"daily": "03:00"})
+    await world.enter("ada")
+    await world.work()
+    assert await world.runs() == []
+    world.now_us = NOON_US + 15 * HOUR
+    await world.work()
+    world.now_us += 24 * HOUR + 7_000_000
+    await world.work()
+    assert [(run.status, run.trigger) for run in await world.runs()] == [("succeeded", "schedule")] * 2
+    assert len(world.platform.uploads) == 2
+
+
+async def test_a_tick_too_soon_is_skipped_and_a_run_by_hand_is_not(world_of):
+    """The platform is not given a list twice within 20 hours, unless a person says so."""
+    world = world_of(**whole_lists(1), schedule={"every": "12h"}, start="now")
+    await world.enter("ada")
+    await world.work()
+    world.now_us += 12 * HOUR
+    await world.work()
+    assert [run.reason for run in await world.runs()] == ["", "not_due"]
+    assert (await world.run()).status == "succeeded"
+    assert len(world.platform.uploads) == 2
+
+
+async def test_an_upload_that_fails_changes_nothing_and_is_tried_again_in_its_run(world_of):
+    """A 503 is repeated; a refusal ends the run failed; the next run uploads all."""
+    world = world_of(**whole_lists(1))
+    await world.enter("ada")
+    answers = [FAIL, TIME_OUT]
+
+    def answer(_operation, _payload):
+        return answers.pop(0) if answers else REFUSE
+
+    run = await world.run(answer)
+    assert (run.status, world.platform.uploads) == ("failed", [])
+    assert (await world.sync()).status == "errored"
+    run = await world.run()
+    assert (run.status, len(world.platform.uploads), (await world.sync()).status) == ("succeeded", 1, "active")
+
+
+@pytest.mark.parametrize("steps", range(14))
+async def test_a_run_survives_a_restart_anywhere(world_of, steps):
+    """Killed after any number of steps, the run goes on and uploads the same list, once."""
+    world = world_of(**whole_lists(1))
+    await world.enter(*(f"u{number}" for number in range(50)))
+    sync = await world.sync()
+    from gateway.store.sync_rows import RunRow
+
+    number = await world.state.write(
+        lambda tx: tx.add_run(RunRow(id=0, sync=sync.id, kind="", trigger="manual", due_us=world.now_us))
+    )
+    await world.state.write(world.syncs._start_queued)
+    for _ in range(steps):
+        if not await world.syncs.runner.advance(number):
+            await world.deliver()
+    await world.restart()
+    await world.work()
+    run = await world.run_row(number)
+    assert (run.status, len(world.platform.uploads), counters(run).added) == ("succeeded", 1, 50)
+
+
+async def test_a_deleted_person_is_not_on_the_next_list(world_of):
+    """And nothing of them stays behind."""
+    world = world_of(**whole_lists(1))
+    await world.enter("ada", "bob")
+    await world.run()
+    await world.delete("ada")
+    await world.run()
+    assert world.platform.uploads[-1] == ["bob@example.com"]
+    rows = await world.state.read(lambda view: view.records((view.syncs()[0]).id))
+    assert len(rows) == 1
+
+
+async def test_additive_keeps_who_left(world_of):
+    """The uploaded list is who is in and who was listed."""
+    world = world_of(**whole_lists(1), mode="additive")
+    await world.enter("ada", "bob")
+    await world.run()
+    await world.leave("ada")
+    await world.run()
+    assert sorted(world.platform.uploads[-1]) == ["ada@example.com", "bob@example.com"]
+
+
+async def test_missed_days_give_one_run(world_of):
+    """Three days asleep: one catch-up."""
+    world = world_of(**whole_lists(1), schedule={"daily": "03:00"})
+    await world.enter("ada")
+    await world.work()
+    world.now_us += 3 * DAY
+    await world.work()
+    assert [(run.trigger, run.missed) for run in await world.runs()] == [("catch_up", 3)]
