@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Segment's packages, where `make oracle` or the tests have installed them: the baseline of triggers and mappings.
+REFERENCE = Path(__file__).parent.parent / ".cache" / "oracle"
 SCRIPTS = {
     "ingest": ["ingest.py", "--check"],
     "whole": ["whole.py", "--check"],
@@ -34,6 +36,11 @@ def main() -> int:
     for name in chosen:
         print(f"\n== {name}", flush=True)
         script, *arguments = SCRIPTS[name]
+        if name in ("triggers", "mapping"):
+            if (REFERENCE / "installed").exists():
+                arguments = [*arguments, "--reference", str(REFERENCE)]
+            else:
+                print("left out: Segment's packages are not installed; `make oracle CASES=1000` does that")
         done = subprocess.run([sys.executable, Path(__file__).with_name(script), *arguments], check=False)
         worst = max(worst, min(done.returncode, 1))
     return worst

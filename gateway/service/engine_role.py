@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from random import SystemRandom
 
 from gateway.admin.api import AdminApi
@@ -36,7 +37,7 @@ from gateway.store import open_inbox_reader, open_inbox_signal, open_state
 from gateway.syncs.operations import SyncOrders
 from gateway.syncs.scheduler import Syncs
 
-VERSION = "0.1.0"
+VERSION = version("audience-gateway")
 ADMIN_STOP_S = 1.0  # of GATEWAY_STOP_S, for the admin port's requests in flight
 STORE_STOP_S = 1.0  # of the same, for the last checkpoint
 
