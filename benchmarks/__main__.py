@@ -17,11 +17,14 @@ SCRIPTS = {
     "route": ["route.py", "--check"],
     "full-list": ["full_list.py"],
     "sync": ["sync_plan.py"],
+    "sync-million": ["sync_plan.py", "--members", "1000000"],
+    "sync-events": ["sync_events.py", "--check"],
     "store": ["store_state.py"],
     "lanes": ["store_lanes.py"],
     "delivery": ["delivery.py"],
     "triggers": ["fql_match.py"],
     "mapping": ["mapping.py"],
+    "definitions": ["definitions.py", "--check"],
 }
 
 

@@ -5,6 +5,10 @@
 A server in a process of its own answers every POST at once. The lane does all that it does in service: claims and leases
 in a real SQLite file, decodes payloads, groups, builds the body, sends through httpx, settles with an attempt row and
 deletes, every commit on disk. The baseline only posts. Rounds alternate, the best of each counts; the ratio is what to watch.
+
+The same again beside a lane whose partner takes requests and never answers, with a backlog as long, row by row among the
+measured ones; and beside that backlog alone, its lane paused. The first over the second is what the hanging costs (at most
+5 % is the promise); the rest of the difference is a state file twice as large.
 """
 
 import argparse
@@ -27,8 +31,8 @@ from gateway.core.events import Place
 from gateway.core.http_messages import Request
 from gateway.core.outcomes import Delivered
 from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
+from gateway.delivery.bounds import LaneLimits
 from gateway.delivery.lanes import Lanes
-from gateway.delivery.worker import LaneLimits
 from gateway.destinations.base import Batch, Context, Performed
 from gateway.destinations.http_client import PartnerHttp
 from gateway.store.rows import NewDelivery
@@ -72,6 +76,20 @@ def serve(listener: socket.socket) -> None:
     uvloop.run(forever())
 
 
+class Silent(asyncio.Protocol):
+    """Takes everything and never answers."""
+
+
+def keep_silent(listener: socket.socket) -> None:
+    """The process of a partner that hangs."""
+
+    async def forever() -> None:
+        server = await asyncio.get_running_loop().create_server(Silent, sock=listener)
+        await server.serve_forever()
+
+    uvloop.run(forever())
+
+
 class Plain:
     """A destination that posts its payloads as one JSON list."""
 
@@ -101,46 +119,70 @@ def payload_of(number: int, size: int) -> bytes:
     return msgspec.json.encode(payload)
 
 
-def rulebook_of(url: str, batch: int) -> Rulebook:
+def destination_of(lane: str, url: str, batch: int) -> CompiledDestination:
     unused = cast("Any", None)
     mapping = CompiledMapping(
-        key="plain/all", name="all", action=Action(slug="send", title="Send", fields=(), trigger=""), trigger=unused,
+        key=f"{lane}/all", name="all", action=Action(slug="send", title="Send", fields=(), trigger=""), trigger=unused,
         trigger_text="", transform=unused, check=unused, fields={}, batch_events_max=batch,
     )  # fmt: skip
-    destination = CompiledDestination(
-        key="plain", name="plain", definition=Plain.definition, settings={"api_url": url}, mappings=(mapping,),
+    return CompiledDestination(
+        key=lane, name=lane, definition=Plain.definition, settings={"api_url": url}, mappings=(mapping,),
         corrections=frozenset(),
     )  # fmt: skip
-    return Rulebook(version="1", destinations=(destination,), sources={})
 
 
-async def through_the_lane(url: str, count: int, batch: int, size: int) -> float:
-    """Seconds from the lane's start to an empty store."""
+async def through_the_lane(
+    url: str, count: int, batch: int, size: int, *, hanging: str = "", is_paused: bool = False
+) -> float:
+    """Seconds from the lane's start to its end.
+
+    hanging: address of a partner that never answers; its own lane has filled up by then, or is paused.
+    """
+    places = {"plain": url, **({"hanging": hanging} if hanging else {})}
     with tempfile.TemporaryDirectory() as folder:
         state, http = SqliteStateStore(Path(folder)), PartnerHttp(version="0")
         now_us = time.time_ns() // 1000
         for start in range(0, count, 10_000):
             rows = [
-                NewDelivery("plain", "plain/all", 0, n + 1, "send", payload_of(n, size), Place(1, n, 0), now_us, now_us)
+                NewDelivery(lane, f"{lane}/all", 0, n + 1, "send", payload_of(n, size), Place(1, n, 0), now_us, now_us)
                 for n in range(start, min(count, start + 10_000))
+                for lane in places
             ]
             await state.write(lambda tx, rows=rows: tx.add_deliveries(rows, now_us=now_us))
-        rulebook = rulebook_of(url, batch)
+        destinations = tuple(destination_of(lane, place, batch) for lane, place in places.items())
+        rulebook = Rulebook(version="1", destinations=destinations, sources={})
         lanes = Lanes(
             state=state, rulebook=lambda: rulebook, registry={"plain": Plain()}, http=http,
             clock=lambda: time.time_ns() // 1000, chance=lambda: 1.0,
             limits=LaneLimits(requests_per_s=100_000.0, batches_at_once=BATCHES_AT_ONCE),
         )  # fmt: skip
-        started_s = time.perf_counter()
+        await lanes.pause("plain")
+        if is_paused:
+            await lanes.pause("hanging")
         running = asyncio.create_task(lanes.run())
-        while await state.read(lambda view: view.deliveries(limit=1)):  # noqa: ASYNC110 - looks from outside, as a user would
+        while hanging and not is_paused and await in_flight(lanes, "hanging") < BATCHES_AT_ONCE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)  # what it claimed is built and sent
+        started_s = time.perf_counter()
+        await lanes.resume("plain")
+        while await state.read(is_owed):  # noqa: ASYNC110 - looks from outside, as a user would
             await asyncio.sleep(0.002)
         took_s = time.perf_counter() - started_s
-        await lanes.stop()
+        await lanes.stop(0.1)
         await running
         await http.aclose()
         await state.close()
         return took_s
+
+
+def is_owed(view: Any) -> bool:
+    """Whether the measured lane still has something, asked by the indexes so that the asking costs nothing."""
+    return view.next_due_us("plain") is not None or bool(view.deliveries(lane="plain", state="claimed", limit=1))
+
+
+async def in_flight(lanes: Lanes, lane: str) -> int:
+    """Claims of a lane that are on their way."""
+    return next((one.in_flight for one in await lanes.standing() if one.row.lane == lane), 0)
 
 
 async def bare(url: str, count: int, batch: int, size: int) -> float:
@@ -161,16 +203,21 @@ async def bare(url: str, count: int, batch: int, size: int) -> float:
         return time.perf_counter() - started_s
 
 
-async def measure(url: str, count: int, batch: int, size: int, rounds: int) -> None:
-    lane_s, bare_s = [], []
+async def measure(url: str, hanging: str, count: int, batch: int, size: int, rounds: int) -> None:
+    lane_s, beside_s, paused_s, bare_s = [], [], [], []
     for _ in range(rounds):
         bare_s.append(await bare(url, count, batch, size))
         lane_s.append(await through_the_lane(url, count, batch, size))
+        paused_s.append(await through_the_lane(url, count, batch, size, hanging=hanging, is_paused=True))
+        beside_s.append(await through_the_lane(url, count, batch, size, hanging=hanging))
     lane, floor = count / min(lane_s), count / min(bare_s)
     print(f"batches of {batch}, {size} B payloads, {BATCHES_AT_ONCE} at once, {count} deliveries, best of {rounds}")
     print(f"  lane          {lane:>12,.0f} deliveries/s")
     print(f"  bare aiohttp  {floor:>12,.0f} deliveries/s (posts only)")
     print(f"  ratio         {lane / floor:>12.3f}")
+    beside, paused = count / min(beside_s), count / min(paused_s)
+    print(f"  beside one that is paused {paused:,.0f} deliveries/s, {paused / lane:.3f} of the lane alone")
+    print(f"  beside one that hangs     {beside:,.0f} deliveries/s, {beside / paused:.3f} of that")
 
 
 def main() -> None:
@@ -181,15 +228,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        partner = multiprocessing.get_context("spawn").Process(target=serve, args=(listener,), daemon=True)
-        partner.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    spawn = multiprocessing.get_context("spawn").Process
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as silent:
+        partners = [
+            spawn(target=serve, args=(listener,), daemon=True),
+            spawn(target=keep_silent, args=(silent,), daemon=True),
+        ]
+        for partner in partners:
+            partner.start()
+        url, hanging = (f"http://127.0.0.1:{one.getsockname()[1]}/" for one in (listener, silent))
         try:
-            uvloop.run(measure(url, given.deliveries, given.batch, given.payload_bytes, given.rounds))
+            uvloop.run(measure(url, hanging, given.deliveries, given.batch, given.payload_bytes, given.rounds))
         finally:
-            partner.terminate()
-            partner.join()
+            for partner in partners:
+                partner.terminate()
+                partner.join()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gateway.core.identifiers import normalise_email_uid2, sha256_base64
 from gateway.destinations.the_trade_desk.definition import HASHED, PII_TYPES
-from gateway.destinations.the_trade_desk.listing import write_list
+from gateway.destinations.the_trade_desk.list_process import Asked, written
 
 
 class Members:
@@ -43,7 +43,8 @@ def bare(members: Members, path: Path) -> None:
 
 
 def ours(members: Members, path: Path) -> None:
-    write_list(members.rows(), members.pii_type, path)
+    """As the process that writes a list does it, the look at its values included."""
+    written(Asked(snapshot=members, pii_type=members.pii_type, path=str(path)))
 
 
 WAYS = {"bare": bare, "ours": ours}

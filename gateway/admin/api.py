@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from http import HTTPStatus
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.admin.operations import DeadFilter, Operations, ReplayOrder
-from gateway.admin.shown import shown_attempt, shown_audience, shown_delivery
-from gateway.admin.syncs import BadRequestError, Orders, SyncRoutes
+from gateway.admin.answers import AudienceList
+from gateway.admin.destinations import DestinationOrders, DestinationRoutes
+from gateway.admin.openapi import document
+from gateway.admin.operations import Changed, DeadFilter, LaneShown, Operations, ReplayOrder, ReplayResult, Status
+from gateway.admin.reading import BadRequestError, without_values
+from gateway.admin.routing import ApiRoute, Handler, Query, bound, described, route
+from gateway.admin.runs import RunRoutes
+from gateway.admin.shown import (
+    Attempts,
+    Deliveries,
+    DeliveryFound,
+    Lanes,
+    Problems,
+    shown_attempt,
+    shown_audience,
+    shown_delivery,
+)
+from gateway.admin.sync_orders import Orders
+from gateway.admin.syncs import SyncRoutes
 from gateway.core.errors import OrderError, StoreError
 from gateway.observe import metrics
 from gateway.store.api import StateStore
@@ -23,6 +40,9 @@ BODY_BYTES_MAX = 1024 * 1024
 PAGE_MAX = 1000
 ID_MAX = 2**62
 DIGITS_MAX = 19
+
+LIMIT = Query("limit", f"Lines of a page, up to {PAGE_MAX}.", int)
+NO_LANE = ((404, "No configured destination is called so."),)
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -51,42 +71,36 @@ def _problem(status: int, code: str, message: str, headers: dict[str, str] | Non
 class AdminApi:
     """Builds the admin app for one engine."""
 
-    def __init__(self, *, token: str, state: StateStore, operations: Operations, orders: Orders | None = None) -> None:
-        """token: what a bearer must show. orders: of syncs and runs, where there are any."""
+    def __init__(
+        self,
+        *,
+        token: str,
+        state: StateStore,
+        operations: Operations,
+        orders: Orders | None = None,
+        destinations: DestinationOrders | None = None,
+    ) -> None:
+        """token: what a bearer must show. orders: of syncs and runs, where there are any; destinations: of theirs."""
         self._token = token.encode()
         self._state = state
         self._operations = operations
-        self._syncs = SyncRoutes(orders).routes() if orders is not None else []
+        self._routes = bound(self)
+        if orders is not None:
+            self._routes += [*bound(SyncRoutes(orders)), *bound(RunRoutes(orders))]
+        if destinations is not None:
+            self._routes += bound(DestinationRoutes(destinations))
 
     def app(self) -> Starlette:
         """The ASGI app of the admin port."""
-        guarded: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-            ("GET", "/api/status", self._status),
-            ("GET", "/api/lanes", self._lanes),
-            ("POST", "/api/lanes/{lane:path}/pause", self._pause),
-            ("POST", "/api/lanes/{lane:path}/resume", self._resume),
-            ("POST", "/api/lanes/{lane:path}/probe", self._probe),
-            ("GET", "/api/deliveries", self._deliveries),
-            ("GET", "/api/deliveries/{id:int}", self._delivery),
-            ("GET", "/api/attempts", self._attempts),
-            ("GET", "/api/audiences", self._audiences),
-            ("POST", "/api/dead/retry", self._retry),
-            ("POST", "/api/dead/drop", self._drop),
-            ("POST", "/api/replays", self._replay),
-            ("POST", "/api/reload", self._reload),
-            *self._syncs,
+        routes = [
+            Route(told.path, handler if told.is_open else self._guard(handler), methods=[told.method])
+            for told, handler in self._routes
         ]
-        routes = [Route(path, self._guard(handler), methods=[method]) for method, path, handler in guarded]
-        routes += [
-            Route("/healthz", self._alive, methods=["GET"]),
-            Route("/readyz", self._ready, methods=["GET"]),
-            Route("/metrics", self._metrics, methods=["GET"]),
-        ]
-        app = Starlette(routes=routes)
+        app = Starlette(routes=routes, exception_handlers={HTTPException: _not_there})
         app.router.redirect_slashes = False
         return app
 
-    def _guard(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def _guard(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
             given = request.headers.get("authorization", "")
             scheme, _, token = given.partition(" ")
@@ -112,12 +126,22 @@ class AdminApi:
         return guarded
 
     # what is asked -------------------------------------------------------------------------------------------------
+    @route("GET", "/api/status", "How the engine stands.", tag="engine", answer=Status)
     async def _status(self, _: Request) -> Response:
         return _answer(await self._operations.status())
 
+    @route("GET", "/api/lanes", "Every lane, configured or with a backlog, by name.", tag="deliveries", answer=Lanes)
     async def _lanes(self, _: Request) -> Response:
         return _answer({"lanes": await self._operations.lanes()})
 
+    @route(
+        "GET", "/api/deliveries", "What is owed, and what died, by id.", tag="deliveries", answer=Deliveries,
+        query=(
+            Query("lane", "Only of this destination."), Query("mapping", "Only of this mapping, `file/mapping`."),
+            Query("state", "Only in this state.", Literal["due", "claimed", "dead"]),
+            Query("after", "The `next` of the page before.", int), LIMIT,
+        ),
+    )  # fmt: skip
     async def _deliveries(self, request: Request) -> Response:
         query = request.query_params
         state = query.get("state", "")
@@ -133,6 +157,10 @@ class AdminApi:
             {"deliveries": [shown_delivery(row) for row in rows], "next": rows[-1].id if len(rows) == limit else None}
         )
 
+    @route(
+        "GET", "/api/deliveries/{id:int}", "One delivery and its attempts.", tag="deliveries", answer=DeliveryFound,
+        others=((404, "There is no such delivery."),),
+    )  # fmt: skip
     async def _delivery(self, request: Request) -> Response:
         wanted = min(int(request.path_params["id"]), ID_MAX)
         row = await self._state.read(lambda view: view.delivery(wanted))
@@ -143,6 +171,10 @@ class AdminApi:
             {"delivery": shown_delivery(row) if row else None, "attempts": [shown_attempt(one) for one in attempts]}
         )
 
+    @route(
+        "GET", "/api/attempts", "Requests that were made, newest first.", tag="deliveries", answer=Attempts,
+        query=(Query("lane", "Only of this destination."), Query("before", "The `next` of the page before.", int), LIMIT),
+    )  # fmt: skip
     async def _attempts(self, request: Request) -> Response:
         query = request.query_params
         limit, before = _number(query, "limit", 100, PAGE_MAX, smallest=1), _number(query, "before", 0, ID_MAX)
@@ -153,14 +185,38 @@ class AdminApi:
             {"attempts": [shown_attempt(one) for one in rows], "next": rows[-1].id if len(rows) == limit else None}
         )
 
-    async def _audiences(self, _: Request) -> Response:
-        rows = await self._state.read(lambda view: view.audiences())
-        return _answer({"audiences": [shown_audience(row) for row in rows]})
+    @route(
+        "GET", "/api/audiences", "All audiences, by number.", tag="audiences", answer=AudienceList,
+        query=(Query("after", "The `next` of the page before.", int), LIMIT),
+    )  # fmt: skip
+    async def _audiences(self, request: Request) -> Response:
+        query = request.query_params
+        limit, after = _number(query, "limit", PAGE_MAX, PAGE_MAX, smallest=1), _number(query, "after", 0, ID_MAX)
+        rows = [row for row in await self._state.read(lambda view: view.audiences()) if row.id > after]
+        page = sorted(rows, key=lambda row: row.id)[:limit]
+        shown = [shown_audience(row) for row in page]
+        return _answer({"audiences": shown, "next": page[-1].id if len(rows) > limit else None})
+
+    @route("GET", "/api/openapi.json", "This document.", tag="engine")
+    async def _openapi(self, _: Request) -> Response:
+        return _answer(document(all_routes()))
 
     # what is ordered -----------------------------------------------------------------------------------------------
+    @route(
+        "POST",
+        "/api/lanes/{lane:path}/pause",
+        "Stop sending; the backlog is kept.",
+        tag="deliveries",
+        answer=LaneShown,
+        others=NO_LANE,
+    )
     async def _pause(self, request: Request) -> Response:
         return await self._set_paused(request, paused=True)
 
+    @route(
+        "POST", "/api/lanes/{lane:path}/resume", "Send again.", tag="deliveries", answer=LaneShown,
+        others=NO_LANE,
+    )  # fmt: skip
     async def _resume(self, request: Request) -> Response:
         return await self._set_paused(request, paused=False)
 
@@ -170,6 +226,9 @@ class AdminApi:
             raise _no_lane(lane)
         return await self._one_lane(lane)
 
+    @route(
+        "POST", "/api/lanes/{lane:path}/probe", "Send one delivery.", tag="deliveries", answer=LaneShown, others=NO_LANE
+    )
     async def _probe(self, request: Request) -> Response:
         lane = str(request.path_params["lane"])
         if not await self._operations.probe(lane):
@@ -179,9 +238,15 @@ class AdminApi:
     async def _one_lane(self, lane: str) -> Response:
         return _answer(next(one for one in await self._operations.lanes() if one.lane == lane))
 
+    @route(
+        "POST", "/api/dead/retry", "Make dead deliveries due again.", tag="deliveries", answer=Changed, body=DeadFilter
+    )
     async def _retry(self, request: Request) -> Response:
         return _answer(await self._operations.retry_dead(await self._dead_filter(request)))
 
+    @route(
+        "POST", "/api/dead/drop", "Delete dead deliveries for good.", tag="deliveries", answer=Changed, body=DeadFilter
+    )
     async def _drop(self, request: Request) -> Response:
         return _answer(await self._operations.drop_dead(await self._dead_filter(request)))
 
@@ -193,16 +258,23 @@ class AdminApi:
             )
         return chosen
 
+    @route("POST", "/api/replays", "Route kept events again.", tag="events", answer=ReplayResult, body=ReplayOrder)
     async def _replay(self, request: Request) -> Response:
         return _answer(await self._operations.replay(await _body(request, ReplayOrder)))
 
+    @route("POST", "/api/reload", "Look at mappings/ now.", tag="engine", answer=Problems)
     async def _reload(self, _: Request) -> Response:
         return _answer({"problems": await self._operations.reload()})
 
     # health --------------------------------------------------------------------------------------------------------
+    @route("GET", "/healthz", "The process lives.", tag="health", is_open=True)
     async def _alive(self, _: Request) -> Response:
         return _answer({"status": "alive"})
 
+    @route(
+        "GET", "/readyz", "The store can be used and a rulebook is loaded.", tag="health", is_open=True,
+        others=((503, "Not ready."),),
+    )  # fmt: skip
     async def _ready(self, _: Request) -> Response:
         status = await self._operations.status()
         shown = {
@@ -212,8 +284,24 @@ class AdminApi:
         }
         return _answer(shown, 200 if status.ready else 503)
 
+    @route("GET", "/metrics", "Prometheus text.", tag="health", is_open=True, media=("text/plain",))
     async def _metrics(self, _: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+
+def all_routes() -> list[ApiRoute]:
+    """Every route of the admin port, whether or not this engine has something behind it."""
+    return described(AdminApi, SyncRoutes, RunRoutes, DestinationRoutes)
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    """Paths and methods that nothing answers, in the words of the others."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _problem(
+            405, "wrong_method", f"{request.method} is not for this path; GET /api/openapi.json tells what is."
+        )
+    return _problem(status, "unknown_path", "There is nothing at this path; GET /api/openapi.json lists what there is.")
 
 
 def _no_lane(lane: str) -> ApiError:
@@ -229,7 +317,7 @@ async def _body(request: Request, wanted: type[T]) -> T:
     try:
         return msgspec.json.decode(bytes(data) or b"{}", type=wanted)
     except msgspec.DecodeError as error:
-        raise ApiError(400, "invalid_body", str(error)) from error
+        raise ApiError(400, "invalid_body", without_values(error)) from error
 
 
 def _number(query: Any, name: str, default: int, largest: int, *, smallest: int = 0) -> int:

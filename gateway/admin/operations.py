@@ -53,7 +53,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which dead deliveries are meant; at least one member must be given. reason: part of the reason's text."""
+    """Which deliveries are meant, of those that are dead (or wait, to be retried); one member at least. reason: a part of it."""
 
     lane: Text = ""
     mapping: Text = ""

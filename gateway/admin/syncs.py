@@ -1,100 +1,53 @@
-"""Syncs and runs in the admin API: `/api/syncs…`, `/api/runs…`. A sync's id has slashes, so it stands whole in the path."""
+"""Syncs in the admin API: `/api/syncs…`. A sync's id has slashes, so it stands whole in the path; orders follow a colon."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import Literal
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-Shown = dict[str, object]
-Handler = Callable[[Request], Awaitable[Response]]
+from gateway.admin import answers
+from gateway.admin.operations import Changed
+from gateway.admin.reading import (
+    NUMBER_MAX,
+    PAGE_MAX,
+    BadRequestError,
+    answer,
+    cursor,
+    flag,
+    number,
+    order_of,
+    pair,
+)
+from gateway.admin.routing import Query, route
+from gateway.admin.sync_orders import (
+    DeleteOrder,
+    NoOrder,
+    Orders,
+    PauseOrder,
+    PlanOrder,
+    ResetOrder,
+    ResolveOrder,
+    ResumeOrder,
+    RunOrder,
+)
 
-BODY_BYTES_MAX = 64 * 1024
-PAGE_MAX = 1000
+__all__ = ["BadRequestError", "SyncRoutes"]
 
-T = TypeVar("T")
-_encode = msgspec.json.Encoder().encode
+LIMIT = Query("limit", f"Lines of a page, up to {PAGE_MAX}.", int)
+AFTER = Query("after", "The `next` of the page before.", int)
+BEFORE = Query("before", "The `next` of the page before.", int)
+REVEAL = Query("reveal", "Personal values in clear.", bool)
+FORMAT = Query("format", "A whole file instead of a page.", Literal["ndjson", "csv"])
+MEDIA = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+FILES = ("application/json", "application/x-ndjson", "text/csv")
 
-
-class Orders(Protocol):
-    """What can be asked of syncs and ordered of them, as the service hands it over. Names are sync ids."""
-
-    async def list_syncs(self) -> list[Shown]:
-        """All of them."""
-
-    async def show_sync(self, name: str) -> Shown:
-        """One."""
-
-    async def list_runs(self, name: str = "", *, before_id: int = 0, limit: int = 100) -> list[Shown]:
-        """Runs, newest first."""
-
-    async def show_run(self, run: int) -> Shown:
-        """One run."""
-
-    async def run_log(self, run: int, *, after: int = 0, limit: int = 1000) -> list[Shown]:
-        """The sync log of one run."""
-
-    async def diff_runs(self, older: int, newer: int) -> Shown:
-        """What changed between two runs."""
-
-    async def plan(self, name: str, *, kind: str = "", reveal: bool = False) -> Shown:
-        """What the next run would do."""
-
-    async def run(self, name: str, *, kind: str = "", while_paused: bool = False, trigger: str = "manual") -> Shown:
-        """Queue a run."""
-
-    async def pause(self, name: str, *, now: bool = False) -> Shown:
-        """No more scheduled runs."""
-
-    async def resume(self, name: str, *, run: bool = False) -> Shown:
-        """Go on."""
-
-    async def cancel(self, run: int) -> Shown:
-        """Stop a run."""
-
-    async def approve(self, run: int, *, by: str) -> Shown:
-        """Let a held run go."""
-
-    async def reject(self, run: int) -> Shown:
-        """End a held run."""
-
-    async def clear(self, name: str) -> Shown:
-        """Take everybody off the list."""
-
-    async def delete(self, name: str, *, clear: bool = False) -> Shown:
-        """End a sync."""
-
-    async def undelete(self, name: str) -> Shown:
-        """Bring it back."""
-
-    async def retry(self, name: str) -> Shown:
-        """Try again what is quarantined, backing off or given up."""
-
-    async def resolve(self, name: str, *, listed: bool) -> Shown:
-        """Say of unsure members whether they are listed."""
-
-    async def reset(self, name: str) -> Shown:
-        """Forget what the platform holds."""
-
-
-class SyncOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may go with an order; each order reads its own members.
-
-    kind: of a run or plan ("resend", "diff"). forget_removals: said before a reset, since who left can not be removed then.
-    """
-
-    kind: str = ""
-    while_paused: bool = False
-    now: bool = False
-    run: bool = False
-    clear: bool = False
-    listed: bool = False
-    forget_removals: bool = False
-    reveal: bool = False
-    by: str = ""
+UNKNOWN = (404, "There is no such sync.")
+NOT_NOW = (409, "Not as it stands now; the message says why, and what to do first.")
+_SYNC = "/api/syncs/{name:path}"
+_FIRST_LINE = -(2**63)
 
 
 class SyncRoutes:
@@ -103,124 +56,219 @@ class SyncRoutes:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
 
-    def routes(self) -> list[tuple[str, str, Handler]]:
-        """(method, path, handler). Orders of a sync come last in the path, after a colon."""
-        return [
-            ("GET", "/api/syncs", self._list),
-            ("GET", "/api/syncs/{name:path}/runs", self._runs_of),
-            ("POST", "/api/syncs/{name:path}:{verb:str}", self._order),
-            ("GET", "/api/syncs/{name:path}", self._show),
-            ("GET", "/api/runs", self._runs),
-            ("GET", "/api/runs/{run:int}", self._run),
-            ("GET", "/api/runs/{run:int}/log", self._log),
-            ("GET", "/api/runs/{run:int}/since/{older:int}", self._since),
-            ("POST", "/api/runs/{run:int}:{verb:str}", self._run_order),
-        ]
+    @route("GET", "/api/alerts", "Alerts that stand, of all syncs.", tag="syncs", answer=answers.AlertList)
+    async def alerts(self, _: Request) -> Response:
+        """What people were told of, and what is not over yet."""
+        return answer({"alerts": await self._orders.list_alerts()})
 
-    async def _list(self, _: Request) -> Response:
-        return _answer({"syncs": await self._orders.list_syncs()})
+    @route(
+        "GET", "/api/syncs", "All syncs, by number.", tag="syncs", answer=answers.SyncList,
+        query=(AFTER, LIMIT, Query("deleted", "Deleted ones, too.", bool)),
+    )  # fmt: skip
+    async def list_(self, request: Request) -> Response:
+        """A page of syncs."""
+        limit = number(request, "limit", PAGE_MAX, PAGE_MAX, smallest=1)
+        syncs = await self._orders.list_syncs(
+            deleted=flag(request, "deleted"), after=number(request, "after", 0), limit=limit
+        )
+        return answer({"syncs": syncs, "next": syncs[-1]["id"] if len(syncs) == limit else None})
 
-    async def _show(self, request: Request) -> Response:
-        return _answer(await self._orders.show_sync(str(request.path_params["name"])))
+    @route(
+        "GET", f"{_SYNC}/runs", "Runs of a sync, newest first.", tag="syncs", answer=answers.RunList, query=(BEFORE, LIMIT),
+        others=(UNKNOWN,),
+    )  # fmt: skip
+    async def runs(self, request: Request) -> Response:
+        """A page of runs."""
+        limit, before = number(request, "limit", 100, PAGE_MAX, smallest=1), number(request, "before", 0)
+        runs = await self._orders.list_runs(_name(request), before_id=before, limit=limit)
+        return answer({"runs": runs, "next": runs[-1]["id"] if len(runs) == limit else None})
 
-    async def _runs_of(self, request: Request) -> Response:
-        return await self._runs(request, str(request.path_params["name"]))
+    @route(
+        "GET", f"{_SYNC}/log", "A sync's log by time: a page, or a whole file.", tag="syncs", answer=answers.FlatPage,
+        query=(
+            Query("since", "First moment, ISO 8601; UTC unless it says otherwise."), Query("until", "End, not included."),
+            Query("after", "The `next` of the page before."), LIMIT, FORMAT,
+        ),
+        others=(UNKNOWN,), media=FILES,
+    )  # fmt: skip
+    async def log(self, request: Request) -> Response:
+        """A page of lines, or all of them as a file."""
+        name, since_us, until_us = _name(request), moment(request, "since", 0), moment(request, "until", NUMBER_MAX)
+        form = form_of(request)
+        if form is not None:
+            await self._orders.show_sync(name)  # so that an unknown one is told before the file begins
+            pieces = self._orders.exported_sync(name, form, since_us=since_us, until_us=until_us)
+            return StreamingResponse(pieces, media_type=MEDIA[form])
+        limit, after = number(request, "limit", PAGE_MAX, PAGE_MAX, smallest=1), pair(request, "after", (0, 0))
+        lines, place = await self._orders.sync_log(name, since_us=since_us, until_us=until_us, after=after, limit=limit)
+        return answer({"lines": lines, "next": cursor(place)})
 
-    async def _runs(self, request: Request, name: str = "") -> Response:
-        limit, before = _number(request, "limit", 100, PAGE_MAX), _number(request, "before", 0, 2**62)
-        runs = await self._orders.list_runs(name or request.query_params.get("sync", ""), before_id=before, limit=limit)
-        return _answer({"runs": runs, "next": runs[-1]["id"] if len(runs) == limit else None})
+    @route(
+        "GET", f"{_SYNC}/problems", "Members of a sync with whom something is wrong.", tag="syncs",
+        answer=answers.ProblemPage, query=(Query("after", "The `next` of the page before."), LIMIT), others=(UNKNOWN,),
+    )  # fmt: skip
+    async def problems(self, request: Request) -> Response:
+        """A page of members."""
+        limit = number(request, "limit", 100, PAGE_MAX, smallest=1)
+        after = pair(request, "after", (0, _FIRST_LINE))
+        found, place = await self._orders.problems(_name(request), after=after, limit=limit)
+        return answer({"problems": found, "next": cursor(place)})
 
-    async def _run(self, request: Request) -> Response:
-        return _answer(await self._orders.show_run(int(request.path_params["run"])))
+    @route(
+        "GET", f"{_SYNC}/members/{{key:path}}", "Why a person is on the list, or is not.", tag="syncs",
+        answer=answers.MemberPage, query=(REVEAL,), others=(UNKNOWN,),
+    )  # fmt: skip
+    async def member(self, request: Request) -> Response:
+        """One person, by canonical id."""
+        key = str(request.path_params["key"])
+        return answer(await self._orders.explain(_name(request), key, reveal=flag(request, "reveal")))
 
-    async def _since(self, request: Request) -> Response:
-        return _answer(await self._orders.diff_runs(int(request.path_params["older"]), int(request.path_params["run"])))
+    @route("GET", _SYNC, "One sync.", tag="syncs", answer=answers.SyncPage, versioned=True, others=(UNKNOWN,))
+    async def show(self, request: Request) -> Response:
+        """One sync, with its version."""
+        shown = await self._orders.show_sync(_name(request))
+        return answer(shown, version=shown["version"])
 
-    async def _log(self, request: Request) -> Response:
-        limit, after = _number(request, "limit", PAGE_MAX, PAGE_MAX), _number(request, "after", 0, 2**62)
-        lines = await self._orders.run_log(int(request.path_params["run"]), after=after, limit=limit)
-        return _answer({"lines": lines, "next": lines[-1]["seq"] if len(lines) == limit else None})
+    # orders --------------------------------------------------------------------------------------------------------
+    @route(
+        "POST", f"{_SYNC}:plan", "What the next run would do; nothing is sent.", tag="syncs", answer=answers.PlanPage,
+        body=PlanOrder, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def plan(self, request: Request) -> Response:
+        """A plan."""
+        given = await order_of(request, PlanOrder)
+        return answer(await self._orders.plan(_name(request), kind=given.kind, reveal=given.reveal))
 
-    async def _order(self, request: Request) -> Response:
-        name, verb = str(request.path_params["name"]), str(request.path_params["verb"])
-        given = await _body(request)
-        orders = self._orders
-        match verb:
-            case "plan":
-                shown = await orders.plan(name, kind=given.kind, reveal=given.reveal)
-            case "run":
-                shown = await orders.run(name, kind=given.kind, while_paused=given.while_paused, trigger="api")
-            case "pause":
-                shown = await orders.pause(name, now=given.now)
-            case "resume":
-                shown = await orders.resume(name, run=given.run)
-            case "clear":
-                shown = await orders.clear(name)
-            case "delete":
-                shown = await orders.delete(name, clear=given.clear)
-            case "undelete":
-                shown = await orders.undelete(name)
-            case "retry":
-                shown = await orders.retry(name)
-            case "resolve":
-                shown = await orders.resolve(name, listed=given.listed)
-            case "reset" if given.forget_removals:
-                shown = await orders.reset(name)
-            case "reset":
-                return _answer(
-                    {
-                        "success": False,
-                        "code": "not_confirmed",
-                        "message": "Say `forget_removals`: who left cannot be removed then.",
-                    },
-                    400,
-                )
-            case _:
-                return _answer(
-                    {"success": False, "code": "unknown_verb", "message": f"There is no order `{verb}`."}, 404
-                )
-        return _answer(shown)
+    @route(
+        "POST", f"{_SYNC}:run", "A run now; with `wait`, its page once it has ended.", tag="syncs",
+        answer=(answers.RunLine, answers.RunPage), body=RunOrder, versioned=True,
+        others=((202, "It has not ended yet; this is where it stands."), UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    @route(
+        "POST", f"{_SYNC}:trigger", "The same as `:run`.", tag="syncs", answer=(answers.RunLine, answers.RunPage),
+        body=RunOrder, versioned=True, others=((202, "It has not ended yet; this is where it stands."), UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def run(self, request: Request) -> Response:
+        """Queue a run, and wait for it where that is asked for."""
+        given = await order_of(request, RunOrder)
+        queued = await self._ordered(request).run(
+            _name(request), kind=given.kind, while_paused=given.while_paused, trigger="api"
+        )
+        if not given.wait:
+            return answer(queued)
+        shown, has_ended = await self._orders.wait(int(str(queued["id"])), seconds=given.wait)
+        return answer(shown, 200 if has_ended else 202, version=shown["version"])
 
-    async def _run_order(self, request: Request) -> Response:
-        run, verb = int(request.path_params["run"]), str(request.path_params["verb"])
-        given = await _body(request)
-        match verb:
-            case "cancel":
-                shown = await self._orders.cancel(run)
-            case "approve":
-                shown = await self._orders.approve(run, by=given.by)
-            case "reject":
-                shown = await self._orders.reject(run)
-            case _:
-                return _answer(
-                    {"success": False, "code": "unknown_verb", "message": f"There is no order `{verb}`."}, 404
-                )
-        return _answer(shown)
+    @route(
+        "POST", f"{_SYNC}:pause", "No more scheduled runs.", tag="syncs", answer=answers.SyncStanding, body=PauseOrder,
+        versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def pause(self, request: Request) -> Response:
+        """Pause."""
+        given = await order_of(request, PauseOrder)
+        return answer(await self._ordered(request).pause(_name(request), now=given.now))
+
+    @route(
+        "POST", f"{_SYNC}:resume", "Go on with the next tick.", tag="syncs", answer=answers.SyncStanding, body=ResumeOrder,
+        versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def resume(self, request: Request) -> Response:
+        """Resume."""
+        given = await order_of(request, ResumeOrder)
+        return answer(await self._ordered(request).resume(_name(request), run=given.run))
+
+    @route(
+        "POST", f"{_SYNC}:clear", "Take everybody off the list.", tag="syncs", answer=answers.RunLine, body=NoOrder,
+        versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def clear(self, request: Request) -> Response:
+        """Clear."""
+        await order_of(request, NoOrder)
+        return answer(await self._ordered(request).clear(_name(request)))
+
+    @route(
+        "POST", f"{_SYNC}:delete", "End a sync; members stay listed unless `clear`.", tag="syncs",
+        answer=(answers.SyncStanding, answers.RunLine), body=DeleteOrder, versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def delete(self, request: Request) -> Response:
+        """Delete."""
+        given = await order_of(request, DeleteOrder)
+        return answer(await self._ordered(request).delete(_name(request), clear=given.clear))
+
+    @route(
+        "POST", f"{_SYNC}:undelete", "Bring a deleted sync back.", tag="syncs", answer=answers.SyncStanding, body=NoOrder,
+        versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def undelete(self, request: Request) -> Response:
+        """Undelete."""
+        await order_of(request, NoOrder)
+        return answer(await self._ordered(request).undelete(_name(request)))
+
+    @route(
+        "POST", f"{_SYNC}/problems:retry", "Try again with the next run what is quarantined, backing off or given up.",
+        tag="syncs", answer=Changed, body=NoOrder, versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    @route(
+        "POST", f"{_SYNC}:retry", "The same as `/problems:retry`.", tag="syncs", answer=Changed, body=NoOrder,
+        versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def retry(self, request: Request) -> Response:
+        """Retry."""
+        await order_of(request, NoOrder)
+        return answer(await self._ordered(request).retry(_name(request)))
+
+    @route(
+        "POST", f"{_SYNC}/problems:resolve", "Say of unsure members whether they are on the list.", tag="syncs",
+        answer=Changed, body=ResolveOrder, versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    @route(
+        "POST", f"{_SYNC}:resolve", "The same as `/problems:resolve`.", tag="syncs", answer=Changed, body=ResolveOrder,
+        versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def resolve(self, request: Request) -> Response:
+        """Resolve."""
+        given = await order_of(request, ResolveOrder)
+        return answer(await self._ordered(request).resolve(_name(request), listed=given.listed))
+
+    @route(
+        "POST", f"{_SYNC}:reset", "Forget what the platform holds; `forget_removals` has to be said.", tag="syncs",
+        answer=Changed, body=ResetOrder, versioned=True, others=(UNKNOWN, NOT_NOW),
+    )  # fmt: skip
+    async def reset(self, request: Request) -> Response:
+        """Reset."""
+        given = await order_of(request, ResetOrder)
+        if not given.forget_removals:
+            raise BadRequestError("Say `forget_removals`: who left can not be removed then.")
+        return answer(await self._ordered(request).reset(_name(request)))
+
+    def _ordered(self, request: Request) -> Orders:
+        return self._orders.expecting(request.headers.get("if-match", ""))
 
 
-class BadRequestError(Exception):
-    """What was given cannot be read; the text says why."""
+def _name(request: Request) -> str:
+    return str(request.path_params["name"])
 
 
-def _answer(value: object, status: int = 200) -> Response:
-    return Response(_encode(value), status_code=status, media_type="application/json")
+def form_of(request: Request) -> Literal["ndjson", "csv"] | None:
+    """The format of a file that was asked for; None for a page. Raises BadRequestError."""
+    match request.query_params.get("format", ""):
+        case "":
+            return None
+        case "ndjson":
+            return "ndjson"
+        case "csv":
+            return "csv"
+        case _:
+            raise BadRequestError("`format` must be ndjson or csv.")
 
 
-async def _body(request: Request) -> SyncOrder:
-    data = await request.body()
-    if len(data) > BODY_BYTES_MAX:
-        raise BadRequestError(f"The body is larger than {BODY_BYTES_MAX} bytes.")
-    try:
-        return msgspec.json.decode(data or b"{}", type=SyncOrder)
-    except msgspec.DecodeError as error:
-        raise BadRequestError(str(error)) from error
-
-
-def _number(request: Request, name: str, default: int, largest: int) -> int:
+def moment(request: Request, name: str, default: int) -> int:
+    """A moment of the query in Unix microseconds. Raises BadRequestError."""
     text = request.query_params.get(name, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= largest:
-        raise BadRequestError(f"`{name}` must be a whole number from 0 to {largest}.")
-    return int(text)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequestError(f"`{name}` must be a time such as 2026-11-22T10:30:00Z.") from error
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1e6)

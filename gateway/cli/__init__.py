@@ -32,6 +32,7 @@ _COMMANDS = {
     "backup": ("gateway.cli.keeping", "backup"),
     "restore": ("gateway.cli.keeping", "restore"),
     "doctor": ("gateway.cli.keeping", "doctor"),
+    "openapi": ("gateway.cli.describing", "openapi"),
     "completion": ("gateway.cli.completion", "completion"),
 }
 

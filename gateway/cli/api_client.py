@@ -13,12 +13,17 @@ from gateway.config.environment import Environment
 from gateway.service.run_files import kept_key, read_run_file
 
 TIMEOUT_S = 30.0
+ANSWERED = frozenset({200, 202})
 
 T = TypeVar("T")
 
 
 class NotAnsweredError(Exception):
-    """The gateway did not answer, or answered with an error; the text is for a person."""
+    """The gateway did not answer, or answered with an error; the text is for a person. status: 0 where nothing answered."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 def post(
@@ -53,8 +58,8 @@ class AdminClient:
         """One call; raises NotAnsweredError with the engine's own words on any error."""
         data = b"" if body is None else msgspec.json.encode(body)
         status, answer = post(f"{self._base}{path}", data, self._headers, method=method, timeout_s=timeout_s)
-        if status != 200:
-            raise NotAnsweredError(_words(status, answer))
+        if status not in ANSWERED:
+            raise NotAnsweredError(_words(status, answer), status=status)
         return msgspec.json.decode(answer, type=wanted)
 
 

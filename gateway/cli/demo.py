@@ -270,12 +270,12 @@ class _Demo:
         self, answers: Counter[int], partners: list[Partner], took_s: float, *, settled: bool
     ) -> list[tuple[str, str]]:
         rows = [("requests answered 200", f"{answers[200]} of {sum(answers.values())}")]
-        rows += [(f"{partner.title}: requests", str(len(partner.log))) for partner in partners]
+        rows += [(f"{partner.title}: requests", str(len(partner.log))) for partner in partners if len(partner.log)]
         rows.append(("everything delivered", f"yes, after {took_s:.1f} s" if settled else "no"))
         return rows
 
     def _print_lists(self, partners: list[Partner]) -> None:
-        for partner in partners:
+        for partner in (one for one in partners if len(one.log)):
             table(f"Lists at {partner.title}", ("audience", "people in it"), partner.list_sizes())
 
     def _next_steps(self) -> None:

@@ -15,14 +15,15 @@ from gateway.admin.operations import Changed, DeadFilter, LaneShown, ReplayOrder
 from gateway.admin.shown import shown_attempt, shown_delivery
 from gateway.cli.api_client import TIMEOUT_S, AdminClient, NotAnsweredError, running_engine
 from gateway.cli.checking import json_option
-from gateway.cli.output import EXIT_INVALID, fail, moment, out, print_json, table
+from gateway.cli.output import EXIT_FAILED, EXIT_INVALID, fail, moment, out, print_json, table
 from gateway.cli.settings import environment
-from gateway.core.errors import StoreError
+from gateway.core.errors import OrderError, StoreError
 from gateway.store import open_state_reader
 from gateway.store.api import StateView
 from gateway.store.rows import LaneRow
 
 REPLAY_S_MAX = 3600.0
+NOT_USABLE = frozenset({400, 404})  # answers that mean: what was given cannot be used
 
 T = TypeVar("T")
 
@@ -37,6 +38,8 @@ def ask(work: Callable[[StateView], T]) -> T:
             state.close()
     except StoreError as error:
         fail(str(error))
+    except OrderError as error:
+        fail(str(error), code=EXIT_INVALID)
 
 
 def engine() -> AdminClient:
@@ -48,12 +51,20 @@ def engine() -> AdminClient:
     return client
 
 
-def order(method: str, path: str, wanted: type[T], body: object = None, *, timeout_s: float = TIMEOUT_S) -> T:
-    """Give the engine an order; ends with its words when it refuses."""
+def order(
+    method: str,
+    path: str,
+    wanted: type[T],
+    body: object = None,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    unusable: int = EXIT_FAILED,
+) -> T:
+    """Give the engine an order; ends with its words when it refuses. unusable: the exit code where it knows no such thing."""
     try:
         return engine().call(method, path, wanted, body, timeout_s=timeout_s)
     except NotAnsweredError as error:
-        fail(str(error))
+        fail(str(error), code=unusable if error.status in NOT_USABLE else EXIT_FAILED)
 
 
 @click.command()
@@ -116,13 +127,13 @@ def dead(lane: str, mapping: str, limit: int, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("ids", type=click.IntRange(1, 2**62), nargs=-1)
-@click.option("--lane", default="", help="All dead ones of this destination.")
-@click.option("--mapping", default="", help="All dead ones of this mapping, as `file/mapping`.")
+@click.option("--lane", default="", help="All of this destination.")
+@click.option("--mapping", default="", help="All of this mapping, as `file/mapping`.")
 @click.option("--reason", default="", help="All whose reason holds this text.")
-@click.option("--drop", is_flag=True, help="Delete them for good instead.")
+@click.option("--drop", is_flag=True, help="Delete the dead ones for good instead.")
 @json_option
 def retry(ids: tuple[int, ...], lane: str, mapping: str, reason: str, *, drop: bool, as_json: bool) -> None:
-    """Make dead deliveries due again, by id or by filter."""
+    """Make dead deliveries due again, and try now what waits for its next try; by id or by filter."""
     chosen = DeadFilter(lane=lane, mapping=mapping, ids=list(ids), reason=reason)
     if chosen.is_empty:
         fail("Say which: ids, --lane, --mapping or --reason.", code=EXIT_INVALID)
@@ -143,8 +154,8 @@ def retry(ids: tuple[int, ...], lane: str, mapping: str, reason: str, *, drop: b
 def replay(start: str, end: str, source: str, mapping: str, *, dry_run: bool, as_json: bool) -> None:
     """Route kept events again, through the mappings as they are now. Nobody who has left since is brought back."""
     wanted = ReplayOrder(
-        from_us=_parse_moment(start),
-        to_us=_parse_moment(end) if end else int(datetime.now(UTC).timestamp() * 1e6),
+        from_us=parse_moment(start),
+        to_us=parse_moment(end) if end else int(datetime.now(UTC).timestamp() * 1e6),
         source=source,
         mapping=mapping,
         dry_run=dry_run,
@@ -187,7 +198,7 @@ def pause(lane: str) -> None:
 @click.argument("lane")
 @click.option("--probe", is_flag=True, help="Send one delivery only; the lane is free again if the platform takes it.")
 def resume(lane: str, *, probe: bool) -> None:
-    """Send to a destination again: ends a pause, and a hold after refused credentials. Secrets are read again."""
+    """Send to a destination again: ends a pause, a hold and all waiting. Secrets are read again."""
     order("POST", f"/api/lanes/{quote(lane, safe='')}/{'probe' if probe else 'resume'}", msgspec.Raw)
     out.print(f"{escape(lane)} sends {'one delivery' if probe else 'again'}")
 
@@ -223,7 +234,8 @@ def _as_left(row: LaneRow) -> LaneShown:
     )
 
 
-def _parse_moment(text: str) -> int:
+def parse_moment(text: str) -> int:
+    """An ISO time or date in Unix microseconds, UTC unless it says otherwise; ends with a sentence where it is none."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

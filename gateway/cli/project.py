@@ -26,7 +26,7 @@ def load_rulebook(folder: Path, *, strict_secrets: bool, shelf: Shelf | None = N
     """
     known = shelf or Shelf(os.environ)
     secrets = SecretSource(variables=os.environ, strict=strict_secrets)
-    loaded = compile_rulebook(read_folder(folder), known.definitions, secrets)
+    loaded = compile_rulebook(read_folder(folder), known.definitions, secrets, known)
     if loaded.value is not None:
         known.take(loaded.value)
     return loaded

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 
 import click
+import msgspec
 
-from gateway.admin.syncs import SyncOrder
+from gateway.admin.sync_orders import ApproveOrder, NoOrder
 from gateway.cli.checking import json_option
 from gateway.cli.operating import ask, order
-from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, moment, out, print_json, print_line, table
-from gateway.cli.syncs import Shown, finish, print_runs
+from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, out, print_json, print_line, table
+from gateway.cli.run_following import finish
+from gateway.cli.run_pages import print_run
+from gateway.cli.shown_members import Shown
+from gateway.cli.sync_logs import export_run, form_of, format_option, out_option
+from gateway.cli.sync_pages import print_runs
 from gateway.store.api import StateView
 from gateway.syncs.names import find_sync
-from gateway.syncs.showing import result_line, run_line, run_page
+from gateway.syncs.run_pages import run_page
+from gateway.syncs.showing import counters_shown, result_line, run_line
 
 LOG_PAGE = 1000
 
@@ -34,7 +41,10 @@ def list_(name: str, limit: int, *, as_json: bool) -> None:
         found = find_sync(view, name) if name else None
         if name and found is None:
             fail(f"There is no sync `{name}`; `gateway sync list` names them.", code=EXIT_INVALID)
-        return [run_line(one) for one in view.runs(sync=found[0].id if found else 0, limit=limit)]
+        return [
+            {**run_line(one), "counters": counters_shown(one)}
+            for one in view.runs(sync=found[0].id if found else 0, limit=limit)
+        ]
 
     shown = ask(look)
     if as_json:
@@ -60,9 +70,18 @@ def show(number: int, *, as_json: bool) -> None:
 @run.command()
 @click.argument("number", type=int)
 @click.option("--status", default="", help="Only lines that ended so: accepted, rejected, failed, unsure, cancelled.")
+@format_option
+@out_option
 @json_option
-def log(number: int, status: str, *, as_json: bool) -> None:
-    """Print the sync log of a run, a line an operation; with --json one JSON object a line."""
+def log(number: int, status: str, form: str | None, path: Path | None, *, as_json: bool) -> None:
+    """Print the sync log of a run, a line an operation; with --json one JSON object a line.
+
+    With --format or --out the whole log as a file of flat lines, for other programs.
+    """
+    if form is not None or path is not None:
+        export_run(number, form_of(form), path, status=status)
+        return
+    fetch_run(number)
     after = 0
     rows: list[Shown] = []
     while True:
@@ -98,7 +117,9 @@ def log(number: int, status: str, *, as_json: bool) -> None:
 @json_option
 def approve(number: int, *, wait: bool, as_json: bool) -> None:
     """Let a held run go; it is planned anew, and held again if the numbers moved."""
-    _run_order(number, "approve", SyncOrder(by=getpass.getuser()), f"run {number} may go", as_json=as_json and not wait)
+    _run_order(
+        number, "approve", ApproveOrder(by=getpass.getuser()), f"run {number} may go", as_json=as_json and not wait
+    )
     if wait:
         finish(number, as_json=as_json)
 
@@ -108,7 +129,7 @@ def approve(number: int, *, wait: bool, as_json: bool) -> None:
 @json_option
 def reject(number: int, *, as_json: bool) -> None:
     """End a held run; the next tick plans anew."""
-    _run_order(number, "reject", SyncOrder(), f"run {number} is ended", as_json=as_json)
+    _run_order(number, "reject", NoOrder(), f"run {number} is ended", as_json=as_json)
 
 
 @run.command()
@@ -116,7 +137,7 @@ def reject(number: int, *, as_json: bool) -> None:
 @json_option
 def cancel(number: int, *, as_json: bool) -> None:
     """Stop a run: what is on its way ends, the rest is planned again by the next run."""
-    _run_order(number, "cancel", SyncOrder(), f"run {number} stops", as_json=as_json)
+    _run_order(number, "cancel", NoOrder(), f"run {number} stops", as_json=as_json)
 
 
 def fetch_run(number: int) -> Shown:
@@ -132,39 +153,9 @@ def fetch_run(number: int) -> Shown:
     return shown
 
 
-def print_run(shown: Shown) -> None:
-    """One run for a person."""
-    out.print(f"[bold]run {shown['id']}[/bold]  {shown['kind']}  {shown['status']}  {shown['reason']}", soft_wrap=True)
-    out.print(
-        f"queued {moment(_us(shown, 'queued_us'))} · started {moment(_us(shown, 'started_us'))} · "
-        f"ended {moment(_us(shown, 'finished_us'))} · missed ticks {shown['missed']} · coalesced {shown['coalesced']}"
-    )
-    counters = shown["counters"]
-    if isinstance(counters, dict):
-        told = ", ".join(f"{name} {value}" for name, value in counters.items() if value)
-        out.print(told or "nothing was counted", soft_wrap=True)
-    for name in ("guards", "sample"):
-        found = shown[name]
-        for one in found if isinstance(found, list) else []:
-            text = (
-                one["message"]
-                if name == "guards"
-                else f"{one['operation']} {one['status']} {one['code']} {one['message']}"
-            )
-            out.print(f"[yellow]{text}[/yellow]", soft_wrap=True)
-    broken = shown["broken_sums"]
-    for one in broken if isinstance(broken, list) else []:
-        out.print(f"[red]{one}[/red]", soft_wrap=True)
-
-
-def _run_order(number: int, verb: str, given: SyncOrder, sentence: str, *, as_json: bool) -> None:
-    shown = order("POST", f"/api/runs/{number}:{verb}", dict[str, object], given)
+def _run_order(number: int, verb: str, given: msgspec.Struct, sentence: str, *, as_json: bool) -> None:
+    shown = order("POST", f"/api/runs/{number}:{verb}", dict[str, object], given, unusable=EXIT_INVALID)
     if as_json:
         print_json(shown)
     else:
         out.print(sentence)
-
-
-def _us(shown: Shown, name: str) -> int:
-    value = shown.get(name)
-    return value if isinstance(value, int) else 0

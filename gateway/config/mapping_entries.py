@@ -85,7 +85,7 @@ def compile_entry(
         sync=block.options if block else None,
         sync_filter=block.filter if block else None,
         capabilities=block.capabilities if block else SINGLE_CHANGES,
-        version=mapping_version(members, settings or {}),
+        version=mapping_version(members, settings or {}, definition.rendering),
     )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.config.advice import Advisor, tell_audience_warnings, tell_setting_problems
 from gateway.config.files import Findings, RawFile, kind, parse_file
+from gateway.config.lane_bounds import read_lane_bounds
 from gateway.config.mapping_entries import compile_entry
 from gateway.config.positions import escape
 from gateway.config.secrets import SecretSource, is_reference, resolve
@@ -18,7 +20,7 @@ from gateway.core.rulebook import CompiledDestination, CompiledMapping
 
 MAPPINGS_MAX = 200  # in one file; the reference's app stops at 50
 
-_members = ("$schema", "name", "destination", "enabled", "settings", "mappings", "corrections")
+_members = ("$schema", "name", "destination", "enabled", "settings", "mappings", "corrections", "limits")
 _stem = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -29,8 +31,10 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[Problem]
 
 
-def compile_file(raw: RawFile, definitions: Mapping[str, Definition], secrets: SecretSource) -> Compiled:
-    """Check and compile one mapping file. definitions: by every slug that means them."""
+def compile_file(
+    raw: RawFile, definitions: Mapping[str, Definition], secrets: SecretSource, advisor: Advisor | None = None
+) -> Compiled:
+    """Check and compile one mapping file. definitions: by every slug that means them. advisor: asks the destination, too."""
     findings = parse_file(raw)
     if findings.document is None:
         return Compiled(destination=None, problems=findings.problems)
@@ -50,7 +54,15 @@ def compile_file(raw: RawFile, definitions: Mapping[str, Definition], secrets: S
         secrets = msgspec.structs.replace(secrets, strict=False)
     corrections = _corrections(members.get("corrections", {}), findings, definition)
     settings, found_secrets = _settings(members.get("settings", {}), findings, definition, secrets)
+    if advisor is not None and not findings.has_errors:
+        given = members.get("settings", {})
+        tell_setting_problems(advisor, definition, findings, given, settings, corrections, is_strict=secrets.strict)
     mappings = _mappings(members.get("mappings"), raw.stem, findings, definition, settings)
+    if advisor is not None and not findings.has_errors:
+        for index, mapping in enumerate(mappings):
+            tell_audience_warnings(
+                advisor, definition, findings, f"/mappings/{index}/audiences", mapping.audiences or {}
+            )
     compiled = CompiledDestination(
         key=raw.stem,
         name=name,
@@ -62,6 +74,7 @@ def compile_file(raw: RawFile, definitions: Mapping[str, Definition], secrets: S
         integration_names=frozenset({name, raw.stem, definition.title, definition.slug, *definition.names}),
         enabled=enabled,
         file=raw.name,
+        limits=read_lane_bounds(members.get("limits", {}), findings),
     )
     return Compiled(destination=None if findings.has_errors else compiled, problems=findings.problems)
 

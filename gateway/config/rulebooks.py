@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from gateway.config.advice import Advisor
 from gateway.config.folder import FolderText, Loaded, compile_sources
 from gateway.config.mapping_files import compile_file
 from gateway.config.secrets import SecretSource
@@ -16,14 +17,16 @@ Definitions = Callable[[FolderText], tuple[Mapping[str, Definition], list[Proble
 """Gives the destination definitions by every slug; those that the folder itself brings are compiled from it."""
 
 
-def compile_rulebook(text: FolderText, definitions: Definitions, secrets: SecretSource) -> Loaded[Rulebook]:
-    """Compile everything, reporting all problems of all files at once."""
+def compile_rulebook(
+    text: FolderText, definitions: Definitions, secrets: SecretSource, advisor: Advisor | None = None
+) -> Loaded[Rulebook]:
+    """Compile everything, reporting all problems of all files at once. advisor: what destinations say of their settings."""
     sources = compile_sources(text, secrets)
     known, found = definitions(text)
     problems = [*sources.problems, *found]
     destinations: list[CompiledDestination] = []
     for raw in text.mappings:
-        compiled = compile_file(raw, known, secrets)
+        compiled = compile_file(raw, known, secrets, advisor)
         problems.extend(compiled.problems)
         if compiled.destination is not None:
             destinations.append(compiled.destination)

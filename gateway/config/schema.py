@@ -7,6 +7,17 @@ from typing import get_args
 
 import msgspec
 
+from gateway.config.lane_bounds import CONCURRENCY_MAX, REQUESTS_PER_SECOND_MAX, REQUESTS_PER_SECOND_MIN
+from gateway.core.alert_options import (
+    ALERT_NAMES,
+    MEASURES,
+    MEDIAN,
+    AlertName,
+    Level,
+    Measure,
+    Occurrence,
+    members_of,
+)
 from gateway.core.definitions import Action, Definition, Field
 from gateway.core.schedules import EVERY_S, WEEKDAYS
 from gateway.core.sync_options import Mode
@@ -51,6 +62,39 @@ _schedule = {
     },
     "additionalProperties": False,
 }
+
+
+def _alert(name: AlertName) -> dict[str, object]:
+    """One alert of `alerts`: a word, its threshold alone, or an object."""
+    level: dict[str, object] = {"enum": list(get_args(Level))}
+    percent: dict[str, object] = {"type": "number", "minimum": 0}
+    duration: dict[str, object] = {"type": "string", "pattern": "^[1-9][0-9]*[smhd]$"}
+    if name == "long_run":
+        duration = {"type": "string", "pattern": f"^([1-9][0-9]*[smhd]|{MEDIAN})$"}
+    members: dict[str, object] = {
+        "level": level,
+        "occurrence": {
+            "enum": list(get_args(Occurrence)),
+            "description": "every: told again by each run that meets it.",
+        },
+        "recovery": {"type": "boolean", "default": True, "description": "Whether its end is told."},
+        "warning": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+        "critical": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+        "percent": percent,
+        "runs": {"type": "integer", "minimum": 1},
+        "after": duration,
+    }
+    shape = {
+        "type": "object",
+        "properties": {member: members[member] for member in members_of(name)},
+        "additionalProperties": False,
+    }
+    alone: dict[Measure, list[dict[str, object]]] = {
+        "none": [level], "share": [], "percent": [level, percent], "age": [level, duration],
+    }  # fmt: skip
+    return {"anyOf": [{"enum": ["on", "off"]}, *alone[MEASURES[name]], shape]}
+
+
 SYNC = {
     "type": "object",
     "description": "Keeps a list equal by runs instead of forwarding each event.",
@@ -71,11 +115,40 @@ SYNC = {
         "hashing": {"enum": ["on", "off"]},
         "first_run_approval": {"type": "boolean", "default": False},
         "on_target_change": {"enum": ["leave", "clear_old"]},
+        "alerts": {
+            "type": "object",
+            "description": "What a person is told of, from which threshold on, and how often.",
+            "properties": {name: _alert(name) for name in ALERT_NAMES},
+            "additionalProperties": False,
+        },
+        "resend_every": {
+            "type": ["string", "null"],
+            "pattern": "^[1-9][0-9]*[smhd]$",
+            "description": "Add everybody again so often, for a platform that forgets people.",
+        },
+        "forget_after_days": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Whole lists: who gave no event for so long.",
+        },
         "filter": {"description": "FQL text or a condition tree: who counts as in.", "type": ["string", "object"]},
     },
     "additionalProperties": False,
 }
 
+_limits = {
+    "type": "object",
+    "description": "How hard the lane may press the platform; what is left out is the destination's own.",
+    "properties": {
+        "requests_per_second": {
+            "type": "number",
+            "minimum": REQUESTS_PER_SECOND_MIN,
+            "maximum": REQUESTS_PER_SECOND_MAX,
+        },
+        "concurrency": {"type": "integer", "minimum": 1, "maximum": CONCURRENCY_MAX},
+    },
+    "additionalProperties": False,
+}
 _secret = {
     "description": "A reference; a secret never stands here in clear.",
     "oneOf": [
@@ -114,11 +187,12 @@ def mapping_file_schema(definitions: Iterable[Definition]) -> dict[str, object]:
             "enabled": {"type": "boolean", "default": True},
             "settings": {"type": "object"},
             "corrections": {"description": 'Switches, such as {"name": false}, or "off" for all.'},
+            "limits": _limits,
             "mappings": {"type": "array", "minItems": 1, "items": {"type": "object"}},
         },
         "additionalProperties": False,
         "allOf": [_of_destination(one) for one in every],
-        "$defs": {"directive": _directive(), "condition": _condition()},
+        "$defs": {"directive": _directive(), "condition": _condition(), "sync": SYNC},
     }
 
 
@@ -198,7 +272,7 @@ def _mapping(definition: Definition, action: Action) -> dict[str, object]:
                 "enum": ["add", "update", "upsert", "delete", "mirror"],
                 "description": "For Reverse-ETL events.",
             },
-            **({"sync": SYNC} if action.list_shaped or action.sync_only else {}),
+            **({"sync": {"$ref": "#/$defs/sync"}} if action.may_sync else {}),
         },
         "additionalProperties": False,
     }

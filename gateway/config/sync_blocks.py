@@ -48,7 +48,7 @@ def read_sync_block(
     if "sync" not in members and not action.sync_only:
         return None
     place = f"{pointer}/sync"
-    if not (action.sync_only or action.list_shaped):
+    if not action.may_sync:
         findings.add(
             place,
             f"`{action.slug}` keeps no list that a sync could keep equal.",
@@ -76,11 +76,16 @@ def read_sync_block(
     return SyncBlock(options=options, capabilities=capabilities, filter=_filter(options, f"{place}/filter", findings))
 
 
-def mapping_version(members: dict[str, object], settings: dict[str, object]) -> str:
-    """Digest of everything that decides what a member renders to: it tells that a mapping was edited."""
+def mapping_version(members: dict[str, object], settings: dict[str, object], rendering: str = "") -> str:
+    """Digest of everything that decides what a member renders to: it tells that a mapping was edited.
+
+    rendering: the definition's part of it; without one, the digest is what it was before definitions had such a part.
+    """
     told = {name: members.get(name) for name in ("action", "trigger", "fields", "sync_mode")}
     told["hashing"] = _hashing(members.get("sync"))
     told["settings"] = sorted(name for name in settings)
+    if rendering:
+        told["rendering"] = rendering
     text = msgspec.json.encode(told, order="deterministic", enc_hook=str)
     return hashlib.sha256(text).hexdigest()[:16]
 

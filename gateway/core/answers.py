@@ -8,6 +8,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+
 from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unauthorized, Unreachable
 
 WAIT_S_MIN: Final = 1.0
@@ -77,3 +79,12 @@ def reason_phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
+
+
+def json_object(body: bytes) -> dict[str, object]:
+    """The JSON object of a body; an empty one for anything else."""
+    try:
+        value: object = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

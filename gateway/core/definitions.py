@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway.core.identifiers import Algorithm, Encoding
+from gateway.core.run_limits import RunBreaker, RunRetry
 from gateway.core.sync_options import Capabilities
 
 FieldType = Literal["string", "text", "password", "datetime", "number", "integer", "boolean", "object", "any"]
@@ -108,12 +109,20 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     needs_audience_id: bool = False
     capabilities: Capabilities | None = None
 
+    @property
+    def may_sync(self) -> bool:
+        """A mapping may keep a list with it."""
+        return self.list_shaped or self.sync_only or self.capabilities is not None
+
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """A destination as the code offers it; the console form, `gateway check` and the docs table are made from it.
 
     slug: `destination` in a mapping file; names: other slugs that mean the same.
     api_version, checked_on: which contract of the partner this was built on, and when that was last looked at.
+    run_retry, run_breaker: how a run's single changes are tried again, and when it stops.
+    may_be_private: its own address, which its author wrote, may lie on a private network.
+    digest: of the whole file it was read from; rendering: of what in it makes records of payloads. Both "" for those in code.
     """
 
     slug: str
@@ -126,6 +135,16 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     docs_page: str = ""
     api_version: str = ""
     checked_on: str = ""
+    run_retry: RunRetry = RunRetry()
+    run_breaker: RunBreaker = RunBreaker()
+    may_be_private: bool = False
+    digest: str = ""
+    rendering: str = ""
+
+    @property
+    def version(self) -> str:
+        """Changes where an edit may make the partner take what it refused."""
+        return self.digest or self.api_version
 
     def action(self, name: str) -> Action | None:
         """Return the action that `name` (slug, old slug or title, any case) means, or None."""
@@ -134,3 +153,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
             if wanted in {action.slug.casefold(), action.title.casefold(), *(old.casefold() for old in action.names)}:
                 return action
         return None
+
+
+def first_of(first: str, second: str) -> dict[str, object]:
+    """A default mapping: the first path when the event holds something there, else the second."""
+    return {"@if": {"exists": {"@path": first}, "then": {"@path": first}, "else": {"@path": second}}}

@@ -11,9 +11,10 @@ from typing import Final, Protocol
 
 from gateway.core.coercion import JsonType, coerced, fits
 from gateway.core.definitions import Field
+from gateway.core.field_sentences import characters, field_name, listed, quoted, wrong_format, wrong_type
 from gateway.core.formats import FORMAT_NAMES, NUMBER_FORMATS, TEXT_FORMATS
-from gateway.core.javascript import UNDEFINED, json_string, number_text, utf16_length
-from gateway.core.requirements import compile_requirements, subject
+from gateway.core.javascript import UNDEFINED, number_text, utf16_length
+from gateway.core.requirements import compile_requirements
 
 Record = dict[str, object]
 
@@ -23,18 +24,6 @@ _KINDS: Final[dict[str, tuple[type, type]]] = {
     "integer": (int, int),
     "boolean": (bool, bool),
     "object": (dict, dict),
-}
-_FORMAT_LABELS: Final = {
-    "date-time": "date and time",
-    "email": "email address",
-    "ipv4": "IPv4 address",
-    "ipv6": "IPv6 address",
-    "uri": "URI",
-    "uri-reference": "URI Reference",
-    "uri-template": "URI-template",
-    "json-pointer": "JSON Pointer",
-    "relative-json-pointer": "relative JSON Pointer",
-    "regex": "regular expression",
 }
 
 
@@ -122,11 +111,11 @@ class ValueRule:
     def check(self, value: object, pointer: str, messages: list[str]) -> object:
         """See Rule."""
         is_right, value = coerced(self._types, value)
-        name = _name(self._label, pointer)
+        name = field_name(self._label, pointer)
         if not is_right:
-            messages.append(_type_message(name, self._types, value))
+            messages.append(wrong_type(name, self._types, value))
         if self._choices and ((value is not None and not isinstance(value, str)) or value not in self._choices):
-            messages.append(f"{name} must be one of: {_listed([_quoted(choice) for choice in self._choices])}.")
+            messages.append(f"{name} must be one of: {listed([quoted(choice) for choice in self._choices])}.")
         if isinstance(value, str):
             self._check_text(value, name, messages)
         elif isinstance(value, (int, float)) and fits("number", value):
@@ -136,15 +125,11 @@ class ValueRule:
     def _check_text(self, text: str, name: str, messages: list[str]) -> None:
         least, most = self._lengths
         if most is not None and len(text) > most:
-            messages.append(
-                f"{name} must be {_characters(most)} or fewer but it was {_characters(utf16_length(text))}."
-            )
+            messages.append(f"{name} must be {characters(most)} or fewer but it was {characters(utf16_length(text))}.")
         if least is not None and len(text) < least:
-            messages.append(
-                f"{name} must be {_characters(least)} or more but it was {_characters(utf16_length(text))}."
-            )
+            messages.append(f"{name} must be {characters(least)} or more but it was {characters(utf16_length(text))}.")
         if self._text_format is not None and not self._text_format(text):
-            messages.append(_format_message(name, self._format))
+            messages.append(wrong_format(name, self._format))
 
     def _check_number(self, number: float, name: str, messages: list[str]) -> None:
         least, most = self._range
@@ -153,7 +138,7 @@ class ValueRule:
         if least is not None and number < least:
             messages.append(f"{name} must be equal to or greater than {number_text(least)}.")
         if self._number_format is not None and not self._number_format(number):
-            messages.append(_format_message(name, self._format))
+            messages.append(wrong_format(name, self._format))
 
 
 class AnyRule:
@@ -223,7 +208,7 @@ class ListRule:
         """See Rule."""
         _, value = coerced(("array",), value)
         if not isinstance(value, list):
-            messages.append(_type_message(_name(self._label, pointer), ("array",), value))
+            messages.append(wrong_type(field_name(self._label, pointer), ("array",), value))
             return value
         check = self._item.check
         return [check(item, f"{pointer}/{place}", messages) for place, item in enumerate(value)]
@@ -321,9 +306,9 @@ class ObjectRule:
 
     def check(self, value: object, pointer: str, messages: list[str]) -> object:
         """See Rule."""
-        name = _name(self._label, pointer)
+        name = field_name(self._label, pointer)
         if not isinstance(value, dict):
-            messages.append(_type_message(name, ("object",), value))
+            messages.append(wrong_type(name, ("object",), value))
             return value
         for requirement in self._requirements:
             requirement(value, pointer, messages)
@@ -353,52 +338,6 @@ def _json_types(field: Field) -> tuple[JsonType, ...]:
             return ("string", "number")
         case _:
             return (field.type,)
-
-
-# --- Sentences ---
-
-
-def _name(label: str, pointer: str) -> str:
-    """A field by its label, with a capital; without one, by its place."""
-    return label[:1].upper() + label[1:] if label else subject(pointer)
-
-
-def _type_message(name: str, types: tuple[JsonType, ...], value: object) -> str:
-    wanted = _listed(list(types))
-    return f"{name} must be {'an' if wanted[0] in 'aeiou' else 'a'} {wanted} but it was {_kind_of(value)}."
-
-
-def _format_message(name: str, format_name: str) -> str:
-    return f"{name} must be a valid {_FORMAT_LABELS.get(format_name, format_name)} string but it was not."
-
-
-def _kind_of(value: object) -> str:
-    if value is UNDEFINED:
-        return "undefined"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, (int, float)):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    return "an array" if isinstance(value, list) else "an object"
-
-
-def _characters(count: float) -> str:
-    return f"{number_text(count)} character{'' if count == 1 else 's'}"
-
-
-def _quoted(choice: str | None) -> str:
-    return "null" if choice is None else json_string(choice)
-
-
-def _listed(words: Sequence[str]) -> str:
-    """`a`, `a or b`, `a, b, or c`."""
-    if len(words) <= 2:
-        return " or ".join(words)
-    return f"{', '.join(words[:-1])}, or {words[-1]}"
 
 
 def _pointer_piece(key: str) -> str:

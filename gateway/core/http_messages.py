@@ -5,8 +5,29 @@ from __future__ import annotations
 import msgspec
 
 
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connection shows who we are, and whom it trusts, as PEM texts; empty ones leave it at what is usual.
+
+    certificate: ours, with those between it and its authority. key: its private key, unless that stands in `certificate`.
+    authorities: those to trust instead of the shipped ones.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"Tls(certificate={bool(self.certificate)}, authorities={bool(self.authorities)})"
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request. body: bytes, or a path of a spooled file that the client streams with its Content-Length."""
+    """One HTTP request. body: bytes, or a path of a spooled file that the client streams with its Content-Length.
+
+    timeout_s: for the whole exchange. connect_s: of it, for name, connection and TLS; None leaves it to the client.
+    idle_s: how long the partner may take nothing of the body, and after its end give no answer; None where the whole exchange
+    is short enough to have one bound.
+    """
 
     method: str
     url: str
@@ -14,6 +35,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     body_file: str | None = None
     timeout_s: float = 10.0
+    connect_s: float | None = None
+    tls: Tls | None = None
+    idle_s: float | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,4 +57,4 @@ class NoAnswerError(Exception):
         super().__init__(reason)
 
 
-ANSWER_BYTES_MAX = 4 * 1024 * 1024
+ANSWER_BYTES_MAX = 5_000_000  # what definitions may ask for at most

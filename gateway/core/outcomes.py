@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -12,11 +14,16 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered"):
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True, tag="deferred"):
-    """The partner asked us to come back later (`Retry-After`); uses up no attempt. wait_s: 1 to 3600."""
+    """To be sent later, which uses up no attempt. wait_s: 1 to 3600.
+
+    concerns: "lane": the partner asked us to come back later (`Retry-After`), so its whole lane waits. "delivery": only this
+    one waits (with what is owed for the same person behind it), say until a list that was just made can be used.
+    """
 
     wait_s: float
     reason: str
     status: int = 429
+    concerns: Literal["lane", "delivery"] = "lane"
 
 
 class Unreachable(msgspec.Struct, frozen=True, kw_only=True, tag="unreachable"):
@@ -28,6 +35,11 @@ class Unreachable(msgspec.Struct, frozen=True, kw_only=True, tag="unreachable"):
     reason: str
     status: int | None = None
     sent: bool = True
+
+    @property
+    def may_have_worked(self) -> bool:
+        """Nobody knows what it did. An error status is an answer: the partner says that it did nothing."""
+        return self.sent and (self.status is None or self.status < 400)
 
 
 class Unauthorized(msgspec.Struct, frozen=True, kw_only=True, tag="unauthorized"):

@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unauthorized, Unreachable
+from gateway.core.run_limits import RunRetry
 
 RETRY_DELAY_S_FIRST = 1.0
 RETRY_DELAY_FACTOR = 4.0
@@ -15,12 +16,6 @@ RETRY_DELAY_S_MAX = 3600.0
 FAILURES_MAX = 35  # The 35th failure is the last: 1 + 4 + … + 1024 s, then 28 waits of an hour: about 28 hours in all.
 ASKED_WAIT_S_MIN = 1.0
 ASKED_WAIT_S_MAX = 3600.0  # What a partner asks for beyond an hour is taken as an hour.
-
-IN_RUN_ATTEMPTS_MAX = 5  # Single changes of a run: what does not get through is planned again by the next one.
-IN_RUN_DELAY_S_FIRST = 0.5
-IN_RUN_DELAY_FACTOR = 2.0
-IN_RUN_DELAY_S_MAX = 60.0
-IN_RUN_ASKED_S_MAX = 900.0  # A partner that wants to be left alone for longer ends the operation.
 
 _US_PER_S = 1_000_000
 
@@ -83,12 +78,15 @@ def asked_wait_s(asked_s: float) -> float:
     return min(asked_s, ASKED_WAIT_S_MAX)
 
 
-def after(outcome: Outcome, *, failures: int, now_us: int, jitter: float, alone: bool = True) -> Next:
+def after(
+    outcome: Outcome, *, failures: int, now_us: int, jitter: float, alone: bool = True, spends: bool = True
+) -> Next:
     """Tell what becomes of one delivery.
 
     failures: attempts that had failed before this one, from 0.
     jitter: drawn by the caller from 0 to 1; the wait is that part of `retry_delay_s` ("full jitter").
     alone: no other delivery shared the refusal, so there is nothing left to halve.
+    spends: False for the probe of an open or held lane, which uses up no attempt and so finishes nothing off.
     """
     match outcome:
         case Delivered():
@@ -97,10 +95,10 @@ def after(outcome: Outcome, *, failures: int, now_us: int, jitter: float, alone:
             due_us = now_us + round(asked_wait_s(wait_s) * _US_PER_S)
             return DueAgain(due_us=due_us, counts=False, reason=reason, status=status)
         case Unreachable(reason=reason, status=unreachable_status):
-            if failures + 1 >= FAILURES_MAX:
-                return Dead(reason=f"gave up after {failures + 1} attempts: {reason}", status=unreachable_status or 0)
+            if spends and failures + 1 >= FAILURES_MAX:
+                return _given_up(failures + 1, reason, unreachable_status)
             due_us = now_us + round(retry_delay_s(failures + 1) * min(max(jitter, 0.0), 1.0) * _US_PER_S)
-            return DueAgain(due_us=due_us, counts=True, reason=reason, status=unreachable_status or 0)
+            return DueAgain(due_us=due_us, counts=spends, reason=reason, status=unreachable_status or 0)
         case Unauthorized(reason=reason, status=status):
             return Held(reason=reason, status=status)
         case Refused(reason=reason, status=status, splittable=splittable):
@@ -111,19 +109,38 @@ def after(outcome: Outcome, *, failures: int, now_us: int, jitter: float, alone:
             assert_never(outcome)
 
 
-def after_in_run(outcome: Outcome, *, failures: int, now_us: int, jitter: float, alone: bool = True) -> Next:
-    """`after` for a single change that a run planned: five attempts within minutes, then the run says what is wrong.
+def after_in_run(
+    outcome: Outcome,
+    *,
+    retry: RunRetry,
+    failures: int,
+    now_us: int,
+    jitter: float,
+    alone: bool = True,
+    spends: bool = True,
+    may_repeat: bool = True,
+) -> Next:
+    """`after` for a single change that a run planned: a few attempts within minutes, then the run says what is wrong.
 
-    Dead here means given up by this run: the record keeps the problem, and a later run plans it again.
+    may_repeat: False at a platform where the same change twice is not the same as once: an attempt that may have worked is
+    then the last. Dead here means given up by this run: the record keeps the problem, and a later run plans it again.
     """
     match outcome:
-        case Unreachable(reason=reason, status=status):
-            if failures + 1 >= IN_RUN_ATTEMPTS_MAX:
-                return Dead(reason=f"gave up after {failures + 1} attempts: {reason}", status=status or 0)
-            own_s = min(IN_RUN_DELAY_S_FIRST * math.pow(IN_RUN_DELAY_FACTOR, max(failures, 0)), IN_RUN_DELAY_S_MAX)
-            due_us = now_us + round(own_s * min(max(jitter, 0.0), 1.0) * _US_PER_S)
-            return DueAgain(due_us=due_us, counts=True, reason=reason, status=status or 0)
-        case Deferred(wait_s=wait_s, reason=reason, status=status) if wait_s > IN_RUN_ASKED_S_MAX:
+        case Deferred(reason=reason, status=status, concerns="lane") if not retry.respect_retry_after:
+            outcome = Unreachable(reason=reason, status=status)
+        case Deferred(wait_s=wait_s, reason=reason, status=status) if wait_s > retry.max_wait_s:
             return Dead(reason=reason, status=status)
         case _:
-            return after(outcome, failures=failures, now_us=now_us, jitter=jitter, alone=alone)
+            pass
+    if not isinstance(outcome, Unreachable):
+        return after(outcome, failures=failures, now_us=now_us, jitter=jitter, alone=alone, spends=spends)
+    if outcome.may_have_worked and not may_repeat:
+        return Dead(reason=outcome.reason, status=outcome.status or 0)
+    if spends and failures + 1 >= retry.max_attempts:
+        return _given_up(failures + 1, outcome.reason, outcome.status)
+    due_us = now_us + round(retry.delay_s(failures + 1, chance=jitter) * _US_PER_S)
+    return DueAgain(due_us=due_us, counts=spends, reason=outcome.reason, status=outcome.status or 0)
+
+
+def _given_up(attempts: int, reason: str, status: int | None) -> Dead:
+    return Dead(reason=f"gave up after {attempts} attempts: {reason}", status=status or 0)

@@ -46,6 +46,7 @@ SKIPPED_BECAUSE = {
 }
 
 DELETION = "delete"  # the event type of a privacy request
+NAMES_OF_LIST = frozenset({"external_id", "create"})  # of an audience's settings
 
 
 class _Mapping(NamedTuple):
@@ -339,10 +340,17 @@ def is_switched_off(event: Event, destination: CompiledDestination, mapping: Com
 
 
 def settings_of(entry: dict[str, object] | None, change: MembershipChange | None) -> dict[str, object] | None:
-    """Audience settings of a delivery: the mapping's entry laid over the event's own."""
+    """Audience settings of a delivery: the mapping's entry laid over the event's own.
+
+    Which list it is, and whether one is made, the entry says alone; the id that the event names has a name of its own, since
+    what the gateway made or adopted comes before it.
+    """
     if change is None:
         return entry or None
-    settings = {**(change.settings or {}), **(entry or {})} if change.settings else entry
+    said = (
+        {key: value for key, value in change.settings.items() if key not in NAMES_OF_LIST} if change.settings else None
+    )
+    settings = {**said, **(entry or {})} if said else entry
     if _is_partners(change.external_audience_id):
         settings = {**(settings or {}), "event_external_id": change.external_audience_id}
     return settings or None

@@ -60,12 +60,20 @@ class CompiledMapping(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
 
 
+class LaneBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mapping file allows its lane; None leaves a bound to the destination. concurrency: requests at once."""
+
+    requests_per_second: float | None = None
+    concurrency: int | None = None
+
+
 class CompiledDestination(msgspec.Struct, frozen=True, kw_only=True):
     """One file of `mappings/`: one configured destination, one lane.
 
     key: the file's stem. settings: values with secrets resolved. secrets: the resolved secret texts, for redaction.
     corrections: names of the corrections that are on.
     integration_names: names by which an event's `integrations` object may switch it off (definition title, file name, slug).
+    limits: how hard the file lets its lane press the partner; None takes the destination's own bounds.
     """
 
     key: str
@@ -78,6 +86,7 @@ class CompiledDestination(msgspec.Struct, frozen=True, kw_only=True):
     integration_names: frozenset[str] = frozenset()
     enabled: bool = True
     file: str = ""
+    limits: LaneBounds | None = None
 
 
 class Rulebook(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,9 @@ planning → skipped; anything unfinished → cancelled; planning, sending → i
 
 RunSkipReason = Literal["overlap", "not_due", "below_minimum", "paused", "destination_disabled"]
 
+CODES_MAX = 20  # codes of refusals that one run tells apart
+OTHER_CODES = "other"
+
 SyncStatus = Literal["draft", "active", "paused", "errored", "deleting"]
 
 
@@ -28,6 +31,7 @@ class RunCounters(msgspec.Struct, kw_only=True):
 
     planned, skipped: by operation and by reason. list_change: our own tally of members that came on and went off the list.
     list_before, list_after: counted by the caller over the records at start and end. unknown_exits: among the removes.
+    ended: how operations ended, keyed `operation.result`. codes: why records were refused, at most CODES_MAX and `other`.
     """
 
     considered: int = 0
@@ -53,6 +57,8 @@ class RunCounters(msgspec.Struct, kw_only=True):
     list_before: int = 0
     list_after: int = 0
     list_change: int = 0
+    ended: dict[str, int] = {}
+    codes: dict[str, int] = {}
 
     @property
     def planned_total(self) -> int:
@@ -92,6 +98,8 @@ class RunCounters(msgspec.Struct, kw_only=True):
 
     def count_result(self, planned: Planned, result: Result) -> None:
         """Take in how one operation ended; once for each planned one."""
+        ended = f"{planned.op}.{result}"
+        self.ended[ended] = self.ended.get(ended, 0) + 1
         match result:
             case "accepted":
                 if planned.op == "add":
@@ -109,6 +117,13 @@ class RunCounters(msgspec.Struct, kw_only=True):
                 self.unsure += 1
             case "cancelled":
                 self.cancelled += 1
+
+    def count_code(self, code: str) -> None:
+        """Take in why one record was refused, by its mapping or by the destination."""
+        key = code or OTHER_CODES
+        if key not in self.codes and len(self.codes) >= CODES_MAX:
+            key = OTHER_CODES
+        self.codes[key] = self.codes.get(key, 0) + 1
 
     def facts(self, *, source_quiet_s: float | None = None, is_initial: bool = False) -> PlanFacts:
         """What the guards look at, after planning. `list_before` has to be set."""

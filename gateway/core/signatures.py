@@ -38,7 +38,7 @@ def auth_problems(source: Source) -> list[str]:
     problems.extend(
         "A `standard_webhooks` secret is `whsec_` followed by base64."
         for secret in auth.standard_webhooks
-        if _standard_key(secret) is None
+        if standard_key(secret) is None
     )
     problems.extend(
         "Ed25519 keys are not supported for `jitsu_signature`; give the shared secret of its HMAC-SHA256 form."
@@ -183,13 +183,26 @@ def _first_event(body: bytes) -> tuple[list[bytes], bool]:
 # --- Standard Webhooks and Jitsu: HMAC-SHA256 over time and body ---
 
 
-def _standard_key(secret: str) -> bytes | None:
+def standard_key(secret: str) -> bytes | None:
+    """The key of a Standard Webhooks secret; None where it is not `whsec_` and base64."""
     if not secret.startswith(STANDARD_SECRET_PREFIX):
         return None
     try:
         return base64.b64decode(secret.removeprefix(STANDARD_SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         return None
+
+
+def standard_signature(secret: str, identity: str, sent_s: int, body: bytes) -> str:
+    """The `webhook-signature` of a webhook of our own. secret: one that `standard_key` reads."""
+    key = standard_key(secret)
+    assert key is not None, "checked where settings are read"
+    return f"v1,{_standard_digest(key, identity, str(sent_s), body).decode()}"
+
+
+def _standard_digest(key: bytes, identity: str, sent: str, body: bytes) -> bytes:
+    signed = f"{identity}.{sent}.".encode("utf-8", "surrogateescape") + body
+    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
 
 
 def _check_standard(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now_s: float) -> None:
@@ -202,12 +215,7 @@ def _check_standard(secrets: Iterable[str], headers: Mapping[str, str], body: by
         raise EventError(401, "bad_signature", "webhook-timestamp is not a number of seconds.")
     if abs(int(sent) - now_s) > TIMESTAMP_TOLERANCE_S:
         raise EventError(401, "stale_signature", f"webhook-timestamp is more than {TIMESTAMP_TOLERANCE_S} s from now.")
-    signed = f"{identity}.{sent}.".encode("utf-8", "surrogateescape") + body
-    wanted = [
-        base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
-        for key in map(_standard_key, secrets)
-        if key is not None
-    ]
+    wanted = [_standard_digest(key, identity, sent, body) for key in map(standard_key, secrets) if key is not None]
     entries = header[:SIGNATURE_HEADER_MAX].split(" ")[:SIGNATURES_MAX]
     given = [
         entry.removeprefix("v1,").encode("utf-8", "surrogateescape") for entry in entries if entry.startswith("v1,")

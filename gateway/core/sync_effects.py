@@ -58,10 +58,8 @@ def result_of(outcome: Outcome, *, earlier: Result | None = None) -> Result:
             return "accepted"
         case Refused():
             return "rejected"
-        case Unreachable(status=status, sent=sent):
-            # An error status is an answer: the platform says that it did nothing. A 2xx that cannot be read says nothing.
-            is_unsure = earlier == "unsure" or (sent and (status is None or status < 400))
-            return "unsure" if is_unsure else "failed"
+        case Unreachable():
+            return "unsure" if earlier == "unsure" or outcome.may_have_worked else "failed"
         case Deferred() | Unauthorized():
             return "unsure" if earlier == "unsure" else "failed"
         case _:

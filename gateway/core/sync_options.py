@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from gateway.core.alert_options import AlertOptions, read_alerts
 from gateway.core.errors import Problem
 from gateway.core.guards import Guards, read_guards
 from gateway.core.option_readers import OptionReader, duration_s
@@ -27,13 +28,14 @@ LOG_DAYS_MAX = 3_660
 SNAPSHOTS_KEPT = 5
 SNAPSHOTS_KEPT_MAX = 1_000
 ATTEMPTS_MAX = 1_000_000
+FORGET_DAYS_MAX = 3_660
 FILTER_CHARACTERS_MAX = 10_000
 
 _L = TypeVar("_L", bound=str)
 _some_day = datetime(2024, 1, 3, tzinfo=UTC)
 _members = (
     "mode", "schedule", "start", "initial", "overlap", "missed", "guards", "retry", "log", "snapshots", "hashing",
-    "first_run_approval", "on_target_change", "filter",
+    "first_run_approval", "on_target_change", "filter", "alerts", "resend_every", "forget_after_days",
 )  # fmt: skip
 
 
@@ -107,6 +109,8 @@ class SyncOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     initial: "adopt" takes everybody for listed at the first run and sends nothing. snapshots_kept: newest runs; 0 keeps none.
     filter: FQL text or condition tree over the member's latest membership event, not yet compiled; None lets all through.
+    resend_every_s: add everybody again when the last time is so long ago; None never. forget_after_s: leave members out of a
+    whole list whose latest event is older; None keeps them.
     """
 
     mode: Mode = "mirror"
@@ -123,6 +127,9 @@ class SyncOptions(msgspec.Struct, frozen=True, kw_only=True):
     first_run_approval: bool = False
     on_target_change: Literal["leave", "clear_old"] = "leave"
     filter: str | dict[str, object] | None = None
+    alerts: AlertOptions = AlertOptions()
+    resend_every_s: int | None = None
+    forget_after_s: int | None = None
 
 
 def default_options(capabilities: Capabilities = SINGLE_CHANGES) -> SyncOptions:
@@ -164,6 +171,9 @@ def read_sync_options(
         first_run_approval=reader.flag("first_run_approval", default=base.first_run_approval),
         on_target_change=_literal(reader, "on_target_change", ("leave", "clear_old"), base.on_target_change),
         filter=_filter(reader),
+        alerts=read_alerts(reader.members.get("alerts", {}), f"{pointer}/alerts", problems),
+        resend_every_s=reader.duration("resend_every", None),
+        forget_after_s=_days(reader, "forget_after_days"),
     )
     problems.extend(check_capabilities(options, capabilities, pointer=pointer))
     return (None if any(one.severity == "error" for one in problems) else options), problems
@@ -184,7 +194,17 @@ def check_capabilities(options: SyncOptions, capabilities: Capabilities, *, poin
         mend = f"It can do {' and '.join(can_do)}." if can_do else "It cannot keep a list at all."
         add("mode", f"This destination cannot keep a list in mode `{options.mode}`.", mend)
     if not can.takes_whole_lists:
+        if options.forget_after_s is not None:
+            add("forget_after_days", "This destination takes single changes, so nobody is forgotten by leaving them out.",
+                "Take it out.")  # fmt: skip
         return problems
+    if options.resend_every_s is not None:
+        add(
+            "resend_every",
+            "This destination takes whole lists: everybody is sent with each of them.",
+            "Take it out.",
+            "warning",
+        )
     if isinstance(options.schedule, Continuous):
         add("schedule/continuous", "This destination takes whole lists, so it cannot follow single events.",
             'Write for example `{"daily": "03:00"}`.')  # fmt: skip
@@ -195,6 +215,9 @@ def check_capabilities(options: SyncOptions, capabilities: Capabilities, *, poin
     if options.initial == "adopt":
         add("initial", "This destination takes whole lists: each upload replaces what was there, there is nothing to adopt.",
             'Take it out, or write `"full"`.')  # fmt: skip
+    if options.on_target_change == "clear_old":
+        add("on_target_change", "This destination takes whole lists and none below its minimum: an old list cannot be emptied.",
+            'Take it out, or write `"leave"`, and delete the old list at the platform.')  # fmt: skip
     return problems
 
 
@@ -258,6 +281,11 @@ def _log(reader: OptionReader) -> Log:
         sample=inner.number("sample", 1.0, low=0.0, high=1.0) or 0.0,
         skipped=inner.flag("skipped", default=False),
     )
+
+
+def _days(reader: OptionReader, key: str) -> int | None:
+    days = reader.whole(key, None, low=1, high=FORGET_DAYS_MAX)
+    return None if days is None else days * DAY_S
 
 
 def _snapshots(reader: OptionReader) -> int:

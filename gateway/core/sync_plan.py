@@ -177,6 +177,14 @@ def kind_of_run(
     return "resend" if owes_resend else "diff"
 
 
+def is_resend_due(every_s: int | None, *, last_us: int, now_us: int) -> bool:
+    """Whether everybody has to be added again, so that a platform that forgets people after a while does not.
+
+    every_s: `SyncOptions.resend_every_s`. last_us: when they were last; 0 where nobody knows, which is too long ago.
+    """
+    return every_s is not None and now_us - last_us >= every_s * 1_000_000
+
+
 def owes_resend_after(*, old_mode: Mode, new_mode: Mode) -> bool:
     """Leaving subtractive mode owes a resend: newcomers were tracked and never put on the list.
 
@@ -215,7 +223,9 @@ def _kept(rendered: Entry, record: Record, rules: PlanRules) -> Planned:
     if sent.identity != rendered.identity:
         if rules.mode == "additive":
             return Planned(bucket="planned", op="add", put=rendered)
-        takes = tuple(entry for entry in record.entries if entry.identity != rendered.identity)
+        # While removals are held, only what stands in the way of the new entry goes: orphans wait with the other removals.
+        leaving = record.entries[:1] if rules.removals_held else record.entries
+        takes = tuple(entry for entry in leaving if entry.identity != rendered.identity)
         return Planned(bucket="planned", op="replace", takes=takes, put=rendered)
     if record.state == "unsure":
         return Planned(bucket="planned", op="add", put=rendered)
@@ -223,6 +233,8 @@ def _kept(rendered: Entry, record: Record, rules: PlanRules) -> Planned:
     if not is_same and rules.capabilities.update:
         return Planned(bucket="planned", op="update", put=rendered)
     if rules.mode == "mirror" and record.orphans:
+        if rules.removals_held:
+            return Planned(bucket="skipped", reason="removals_held")
         return Planned(bucket="planned", op="update", takes=record.orphans)
     return UNCHANGED if is_same else Planned(bucket="skipped", reason="update_not_supported")
 

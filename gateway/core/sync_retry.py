@@ -44,8 +44,7 @@ def must_wait(
     if same != (entry.fingerprint, mapping_version, destination_version):
         return None
     if problem.kind == "rejected":
-        is_over = problem.next_try_us and now_us >= problem.next_try_us
-        return None if retry.rejected == "every_run" or is_over else "quarantined"
+        return None if retry.rejected == "every_run" or _is_recheck_due(problem, retry, now_us) else "quarantined"
     if not retry.failed:
         return "left_alone"
     if _is_given_up(problem, retry, now_us):
@@ -91,6 +90,14 @@ def _next_try_us(kind: ProblemKind, attempts: int, retry: Retry, now_us: int) ->
     if kind == "failed" and attempts >= retry.backoff_after:
         return now_us + DAY_US
     return 0
+
+
+def _is_recheck_due(problem: RecordProblem, retry: Retry, now_us: int) -> bool:
+    """A problem of a time when the sync waited for nothing has no moment of its own: it counts from when it was met."""
+    if problem.next_try_us:
+        return now_us >= problem.next_try_us
+    recheck_s = retry.recheck_rejected_after_s
+    return recheck_s is not None and now_us >= problem.first_us + recheck_s * _US_PER_S
 
 
 def _is_given_up(problem: RecordProblem, retry: Retry, now_us: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -102,6 +103,7 @@ class Decided(msgspec.Struct, frozen=True, gc=False):
     warnings: tuple[str, ...]
     deletions: tuple[str, ...]
     kept: tuple[Kept, ...] = ()
+    type: str = ""
 
 
 def new_delivery(owed: Owed, item: Decided, *, audience: int, member: int, now_us: int) -> NewDelivery:
@@ -127,11 +129,13 @@ class Block(NamedTuple):
 
     after, upto: for each ingest process that has frames in it, the cursor before (None at first) and behind them.
     items: decided events, and the finished trace rows of what is no event or could not be decided, in inbox order.
+    versions: of the mappings that keep lists, as they were when the items were decided.
     """
 
     after: dict[int, Position | None]
     upto: dict[int, Position]
     items: list[Decided | TraceRow]
+    versions: Mapping[str, str] = MappingProxyType({})
 
 
 class BlockReader:
@@ -152,6 +156,7 @@ class BlockReader:
         self._inbox = inbox
         self._rulebook = rulebook
         self._router: Router | None = None
+        self._versions: dict[str, str] = {}
         self._items_max = items_max
         self._render = render
         self._decided_to = dict(cursors)
@@ -177,7 +182,7 @@ class BlockReader:
             return None
         after = {writer: self._decided_to.get(writer) for writer in upto}
         self._decided_to.update(upto)
-        return Block(after, upto, items)
+        return Block(after, upto, items, self._versions)
 
     def backlog(self) -> tuple[int, int]:
         """(frames that no block was made of yet, arrival time in µs of the oldest of them or 0)."""
@@ -192,6 +197,12 @@ class BlockReader:
         rulebook = self._rulebook()
         if self._router is None or self._router.rulebook is not rulebook:
             self._router = Router(rulebook)
+            self._versions = {
+                mapping.key: mapping.version
+                for destination in rulebook.destinations
+                for mapping in destination.mappings
+                if mapping.sync is not None
+            }
         return self._router
 
     def _next_frame(self) -> FrameRow | None:
@@ -255,6 +266,7 @@ def _compact(event: Event, decision: Decision, render: Render) -> Decided:
         event.warnings + decision.warnings,
         decision.deletions,
         tuple([_rendered(record, render) for record in decision.records]),
+        event.type,
     )
 
 

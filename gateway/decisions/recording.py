@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import groupby, islice
 
 from gateway.core.audiences import LATE_WINDOW_US, Verdict, apply_change, audience_name
@@ -20,11 +21,12 @@ Ids = tuple[str, str]  # (space, canonical id) of a person, or (space, name) of 
 class Recorded:
     """What a block came to, for metrics and for waking lanes."""
 
-    __slots__ = ("changes", "deliveries", "outcomes", "records", "skipped", "summaries")
+    __slots__ = ("changes", "deliveries", "membership_events", "outcomes", "records", "skipped", "summaries")
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.changes: Counter[str] = Counter()
+        self.membership_events: Counter[tuple[str, str]] = Counter()
         self.deliveries: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.records = 0
@@ -51,7 +53,7 @@ def record(tx: StateTx, block: Block, *, now_us: int, late_window_us: int = LATE
         return None
     recorded = Recorded()
     for is_deletion, group in groupby(block.items, key=_is_deletion):
-        segment = _Segment(tx, list(group), now_us, late_window_us, recorded)
+        segment = _Segment(tx, list(group), now_us, late_window_us, recorded, block.versions)
         if is_deletion:
             segment.forget()
         segment.store()
@@ -68,9 +70,16 @@ class _Segment:
     """Items of a block that can be stored at one go: all of them deletions, or none."""
 
     def __init__(
-        self, tx: StateTx, items: list[Decided | TraceRow], now_us: int, late_window_us: int, recorded: Recorded
+        self,
+        tx: StateTx,
+        items: list[Decided | TraceRow],
+        now_us: int,
+        late_window_us: int,
+        recorded: Recorded,
+        versions: Mapping[str, str],
     ) -> None:
         self._tx = tx
+        self._versions = versions
         self._now_us = now_us
         self._late_window_us = late_window_us
         self._recorded = recorded
@@ -165,6 +174,8 @@ class _Segment:
             return item, item.outcome, item.summary, 0, 0
         if seen == "duplicate":
             outcomes["duplicate"] += 1
+            if item.changes:
+                self._recorded.membership_events[item.type, "duplicate"] += 1
             return item, "duplicate", _NOTHING, 0, 0
         outcomes["decided"] += 1
         at = len(self._deliveries)
@@ -174,6 +185,8 @@ class _Segment:
     def _decide(self, item: Decided, *, is_reused: bool) -> bytes:
         """Ask the ledger about each change, then owe what may go out; gives the summary's text."""
         changes = [self._change(item, change) for change in item.changes]
+        if changes:
+            self._recorded.membership_events[item.type, _result_of(changes, is_reused=is_reused)] += 1
         if item.kept:
             self._keep(item, changes)
         withheld: list[Skipped] = []
@@ -250,6 +263,8 @@ class _Segment:
         """Write records in order, a run of enters or of exits at a time."""
         tx, now_us = self._tx, self._now_us
         syncs = tx.intern_syncs(((kept.mapping, audience.id) for _, kept, audience, _ in self._kept), now_us=now_us)
+        for (mapping, _audience), sync in syncs.items():
+            tx.note_rendering(sync, self._versions.get(mapping, ""))
         self._recorded.records += len(self._kept)
         live: set[tuple[int, int]] = set()
         for is_in, group in groupby(self._kept, key=lambda one: one[1].is_in):
@@ -322,3 +337,12 @@ def _trace(item: Decided | TraceRow, outcome: str, summary: bytes, first: int, c
     return TraceRow(
         item.id_hash, item.digest, item.place, item.received_us, outcome, summary, first, count, item.source
     )
+
+
+def _result_of(changes: list[tuple[AudienceRow, Verdict]], *, is_reused: bool) -> str:
+    """What the ledger made of an event, in one word. One about a person who was deleted since comes too late in the order."""
+    if is_reused:
+        return "message_id_reused"
+    if any(verdict.applied for _audience, verdict in changes):
+        return "applied"
+    return "too_late" if changes[0][1].word == "too_late" else "stale"

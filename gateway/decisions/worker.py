@@ -193,6 +193,8 @@ class DecisionWorker:
         ):
             for label, count in counts.items():
                 counter.labels(label).inc(count)
+        for (kind, result), count in recorded.membership_events.items():
+            metrics.MEMBERSHIP_EVENTS.labels(kind, result).inc(count)
         metrics.DECIDE_BLOCK_S.observe(took_us / 1_000_000)
 
 

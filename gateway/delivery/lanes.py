@@ -11,10 +11,12 @@ import msgspec
 
 from gateway.core.errors import StoreError
 from gateway.core.rulebook import CompiledDestination, Rulebook
+from gateway.delivery.bounds import LaneLimits, limits_of
+from gateway.delivery.operations import bring_forward
 from gateway.delivery.runs import Runs
 from gateway.delivery.send import held_settings_key
-from gateway.delivery.worker import LaneLimits, LaneWorker, may_be_private, missing_mappings
-from gateway.destinations.base import BoundsItsLane, Destination
+from gateway.delivery.worker import LaneWorker, may_be_private, missing_mappings
+from gateway.destinations.base import Destination
 from gateway.destinations.http_client import PartnerHttp
 from gateway.observe import logs, metrics
 from gateway.store.api import StateStore, StateView
@@ -109,9 +111,10 @@ class Lanes:
                 worker.wake()
 
     def rulebook_changed(self) -> None:
-        """Look at the rulebook again: new lanes start, changed settings count from the next batch on."""
+        """Look at the rulebook again: new lanes start, bounds change at once, changed settings from the next batch on."""
         self._changed.set()
         for worker in self._workers.values():
+            worker.take_bounds()
             worker.wake()
 
     async def pause(self, lane: str) -> None:
@@ -119,8 +122,12 @@ class Lanes:
         await self._change(lane, LaneWorker.pause)
 
     async def resume(self, lane: str) -> None:
-        """End pause and hold, close the breaker."""
+        """End pause and hold, close the breaker; what waits for its next try is due now."""
         await self._change(lane, LaneWorker.resume)
+        brought = await bring_forward(self._state, now_us=self._clock(), lane=lane)
+        if brought:
+            log.info("lane.brought_forward", destination=lane, deliveries=brought)
+            self.wake([lane])
 
     async def probe(self, lane: str) -> None:
         """Send one delivery now, whatever the lane's standing; its answer frees a hold."""
@@ -190,22 +197,16 @@ class Lanes:
             http=self._http,
             clock=self._clock,
             chance=self._chance,
-            limits=self._limits_of(lane),
+            limits=self._limits_of,
             allow_private=self._allow_private,
             runs=self._runs,
         )
 
     def _limits_of(self, lane: str) -> LaneLimits:
-        """The lane's own bounds where its destination has some; a lane keeps those it was made with."""
+        """What holds for a lane by the rulebook in force."""
         destination = self._rulebook().destination(lane)
         offered = self._registry.get(destination.definition.slug) if destination is not None else None
-        if not isinstance(offered, BoundsItsLane):
-            return self._limits
-        batches_at_once, requests_per_s = offered.lane_bounds
-        return LaneLimits(
-            batches_at_once=min(batches_at_once, self._limits.batches_at_once),
-            requests_per_s=min(requests_per_s, self._limits.requests_per_s),
-        )
+        return limits_of(destination, offered, self._limits)
 
     async def _housekeeping(self, group: asyncio.TaskGroup) -> None:
         """One round; a store in trouble costs this round and nothing else."""

@@ -48,6 +48,33 @@ async def retry_dead(
             return total
 
 
+async def bring_forward(
+    state: StateStore,
+    *,
+    now_us: int,
+    lane: str = "",
+    mapping: str = "",
+    ids: Sequence[int] = (),
+    reason_like: str = "",
+) -> int:
+    """Let deliveries that wait for their next try be tried now; their failures stay counted. Return how many.
+
+    A piece at a time, each a transaction. Raises ValueError without any filter.
+    """
+    if not (lane or mapping or ids or reason_like):
+        raise ValueError("Give a lane, a mapping, ids or a part of the reason.")
+    total = 0
+    while True:
+        count = await state.write(
+            lambda tx: tx.bring_forward(
+                lane=lane, mapping=mapping, ids=ids, reason_like=reason_like, now_us=now_us, limit=PIECE_ROWS
+            )
+        )
+        total += count
+        if count < PIECE_ROWS:
+            return total
+
+
 async def drop_dead(state: StateStore, *, ids: Sequence[int] = (), older_than_us: int = 0) -> int:
     """Delete dead deliveries for good, by id or created before a time; return how many. Raises ValueError without either."""
     if not ids and not older_than_us:

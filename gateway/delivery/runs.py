@@ -17,7 +17,8 @@ class RunAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of one delivery that a run planned.
 
     is_final: it is not tried again. skipped, counts: of a whole list, as the destination said. remembered: values that the
-    platform gave for the record. requests: of the whole attempt, told with its first delivery only.
+    platform gave for the record. requests, bytes (of their bodies), waited_ms (until the next attempt): of the whole attempt, told
+    with its first delivery only.
     """
 
     row: DeliveryRow
@@ -27,6 +28,8 @@ class RunAttempt(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
     remembered: dict[str, object] = {}
     requests: int = 0
+    bytes: int = 0
+    waited_ms: int = 0
 
 
 class Runs(Protocol):
@@ -34,6 +37,9 @@ class Runs(Protocol):
 
     async def snapshot(self, run: int) -> Snapshot | None:
         """The list that a run froze; None where there is none any more."""
+
+    async def goes_on(self, run: int) -> bool:
+        """Whether a run still sends."""
 
     def settled(self, tx: StateTx, attempts: Sequence[RunAttempt], *, now_us: int) -> None:
         """Take in what became of a run's deliveries, in the transaction that settles them."""
@@ -48,6 +54,10 @@ class NoRuns:
     async def snapshot(self, run: int) -> Snapshot | None:  # noqa: ARG002
         """None."""
         return None
+
+    async def goes_on(self, run: int) -> bool:  # noqa: ARG002
+        """Nobody stops it."""
+        return True
 
     def settled(self, tx: StateTx, attempts: Sequence[RunAttempt], *, now_us: int) -> None:
         """Nobody is told."""

@@ -10,55 +10,61 @@ from functools import partial
 from http import HTTPStatus
 
 import msgspec
-from aiolimiter import AsyncLimiter
 
 from gateway.core.errors import StoreError
-from gateway.core.hash_linter import HashWarning, identifier_fields, lint_payloads
-from gateway.core.http_messages import Answer, Request
+from gateway.core.hash_linter import HashWarning
 from gateway.core.identifier_warnings import note_key, with_warnings
-from gateway.core.outcomes import Outcome, Refused, Unreachable
+from gateway.core.outcomes import Unreachable
 from gateway.core.retries import FAILURES_MAX, asked_wait_s
 from gateway.core.rulebook import CompiledDestination, CompiledMapping
+from gateway.delivery.attempts import AttemptLog, identifier_warnings, in_step, run_attempts
 from gateway.delivery.faults import where
 from gateway.delivery.gate import UNAUTHORIZED, Gate
+from gateway.delivery.metering import MeteredHttp
 from gateway.delivery.notes import LaneNotes
+from gateway.delivery.owing import Owing
 from gateway.delivery.runs import RunAttempt, Runs
-from gateway.delivery.settling import ERASE, WHOLE_LIST, Decided, Reading, decide, read_attempt
-from gateway.destinations.base import Batch, Context, Destination, HttpClient, Owed, Performed
-from gateway.observe import logs, metrics
+from gateway.delivery.settling import (
+    DEFAULT_TERMS,
+    WHOLE_LIST,
+    Decided,
+    Reading,
+    RunTerms,
+    decide,
+    is_single_change_of_run,
+    read_attempt,
+)
+from gateway.destinations.base import Batch, Context, Destination, HttpClient, Performed
+from gateway.observe import logs
 from gateway.store.api import StateStore, StateTx
 from gateway.store.rows import AttemptRow, DeliveryRow, LaneRow
 
 ATTEMPT_S_MAX = 600.0  # A destination bounds its own requests; this bounds the destination.
+LIST_ATTEMPT_S_MAX = 7200.0  # A whole list: writing a hundred million lines, and uploads of up to 50 minutes.
 SETTLE_TRIES_MAX = 30
 SETTLE_WAIT_S = 2.0
-_ADDS = frozenset({"enter", "update"})
 
 log = logs.logger()
-_decode_object = msgspec.json.Decoder(dict[str, object]).decode
-
-
-class RatedHttp:
-    """The lane's way out, every request of it counted against the lane's rate."""
-
-    def __init__(self, http: HttpClient, limiter: AsyncLimiter) -> None:
-        self._http = http
-        self._limiter = limiter
-
-    async def send(self, request: Request) -> Answer:
-        """As `HttpClient.send`, once the rate allows."""
-        await self._limiter.acquire()
-        return await self._http.send(request)
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt that was made and is not settled yet. ended_us: when the partner's answer was there."""
+    """One attempt that was made and is not settled yet. ended_us: when the partner's answer was there.
+
+    requests: made by it. run_attempts: what runs hear, the first with the number of requests.
+    """
 
     decided: Decided
     attempt: AttemptRow
     ended_us: int
+    requests: int = 0
     warnings: tuple[HashWarning, ...] = ()
     run_attempts: tuple[RunAttempt, ...] = ()
+
+    def telling(self, requests: int) -> Sent:
+        """The same, but its runs hear of so many requests."""
+        first, *others = self.run_attempts
+        told = (msgspec.structs.replace(first, requests=requests), *others)
+        return msgspec.structs.replace(self, run_attempts=told)
 
 
 class Sender:
@@ -81,10 +87,9 @@ class Sender:
         self._chance = chance
         self._runs = runs
         self._notes = LaneNotes(state, lane)
+        self._owing = Owing(state)
+        self._attempts = AttemptLog(lane)
         self._limits: set[asyncio.Timeout] = set()
-        self._audiences: dict[int, tuple[str, str]] = {}
-        self._seconds = metrics.DELIVERY_ATTEMPT_S.labels(lane)
-        self._sizes = metrics.DELIVERY_BATCH.labels(lane)
         self.abandoned = False
 
     def abandon(self) -> None:
@@ -106,23 +111,18 @@ class Sender:
     ) -> Sent | None:
         """Make one attempt and tell the gate; `settle` it next. None when it was abandoned and nothing is known."""
         started_us, started_s = self._clock(), time.perf_counter()
-        owed = await self._owed(rows, needs_audience=mapping.action.needs_audience_id)
-        batch = Batch(
-            action=mapping.action.slug,
-            settings=destination.settings,
-            owed=tuple(one for one in owed if one is not None),
-            corrections=destination.corrections,
-            hashing=mapping.hashing,
-        )
+        batch, owed = await self._owing.batch(rows, destination, mapping)
         snapshot = await self._runs.snapshot(rows[0].run) if rows[0].operation == WHOLE_LIST else None
-        context = Context(http=http, notes=self._notes, now_us=started_us, snapshot=snapshot)
+        metered = MeteredHttp(http, self._lane) if rows[0].run else None
+        context = Context(http=metered or http, notes=self._notes, now_us=started_us, snapshot=snapshot)
         performed = await self._perform(offered, batch, context) if batch.owed else Performed(outcomes=(), requests=0)
         if performed is None:
             return None
-        outcomes = _in_step(owed, performed.outcomes)
-        warnings = (*_look_at_identifiers(batch.owed, mapping), *performed.warnings)
+        outcomes = in_step(owed, performed.outcomes)
+        warnings = (*identifier_warnings(batch.owed, mapping), *performed.warnings)
         now_us = self._clock()
-        reading = read_attempt(outcomes)
+        terms = _terms(rows[0], destination, mapping)
+        reading = read_attempt(outcomes, heeds_waits=terms.retry.respect_retry_after)
         self._tell_gate(reading, performed.requests, now_us, destination, probe=probe)
         decided = decide(
             rows,
@@ -131,6 +131,7 @@ class Sender:
             jitter=self._chance(),
             may_split=may_split,
             probe_back_us=self._probe_back_us(now_us) if probe else None,
+            terms=terms,
         )
         attempt = AttemptRow(
             id=0,
@@ -146,15 +147,26 @@ class Sender:
             answer=performed.answer,
             warnings=tuple(dict.fromkeys(warning.code for warning in warnings)),
         )
-        self._report(rows, outcomes, attempt, decided, destination, mapping, performed.requests)
-        for warning in warnings:
-            metrics.IDENTIFIER_WARNINGS.labels(self._lane, warning.code).inc(warning.count)
+        retry_in_s = None if decided.next_us is None else round((decided.next_us - self._clock()) / 1_000_000, 1)
+        self._attempts.tell(
+            rows, outcomes, attempt, split=len(decided.again), retry_in_s=retry_in_s, attempts_max=_attempts_max(rows[0], terms),
+            requests=performed.requests, definition=destination.definition.slug, action=mapping.action.slug, warnings=warnings,
+        )  # fmt: skip
         return Sent(
             decided=decided,
             attempt=attempt,
             ended_us=now_us,
+            requests=performed.requests,
             warnings=warnings,
-            run_attempts=_run_attempts(rows, owed, outcomes, decided, performed),
+            run_attempts=run_attempts(
+                rows,
+                owed,
+                outcomes,
+                decided,
+                performed,
+                sent_bytes=0 if metered is None else metered.bytes,
+                waited_ms=round((retry_in_s or 0) * 1_000),
+            ),
         )
 
     async def settle(self, sent: Sent) -> None:
@@ -191,8 +203,9 @@ class Sender:
                 return
 
     async def _perform(self, offered: Destination, batch: Batch, context: Context) -> Performed | None:
+        limit_s = ATTEMPT_S_MAX if context.snapshot is None else LIST_ATTEMPT_S_MAX
         try:
-            async with asyncio.timeout(0.0 if self.abandoned else ATTEMPT_S_MAX) as limit:
+            async with asyncio.timeout(0.0 if self.abandoned else limit_s) as limit:
                 self._limits.add(limit)
                 try:
                     performed = await offered.perform(batch, context)
@@ -201,7 +214,7 @@ class Sender:
         except TimeoutError:
             if self.abandoned:
                 return None
-            return _all(batch, f"the destination took longer than {ATTEMPT_S_MAX:g} s")
+            return _all(batch, f"the destination took longer than {limit_s:g} s")
         except Exception as error:  # noqa: BLE001 - a fault of ours in one destination must not stop its lane
             self._log_fault(type(error).__name__, where(error))
             return _all(batch, f"the gateway failed ({type(error).__name__}); see the log")
@@ -209,15 +222,6 @@ class Sender:
             self._log_fault("outcomes do not match deliveries", [])
             return _all(batch, "the gateway failed (outcomes do not match deliveries)")
         return performed
-
-    async def _owed(self, rows: Sequence[DeliveryRow], *, needs_audience: bool) -> list[Owed | None]:
-        """The rows as destinations see them; None where what was stored cannot be read."""
-        known = self._audiences
-        missing = {row.audience for row in rows if row.audience and row.audience not in known}
-        if missing or (needs_audience and any(not known.get(row.audience, ("", "-"))[1] for row in rows)):
-            found = await self._state.read(lambda view: view.audiences())
-            known = self._audiences = {one.id: (one.key, one.external_id) for one in found}
-        return [_owed_of(row, *known.get(row.audience, ("", ""))) for row in rows]
 
     def _tell_gate(
         self, reading: Reading, requests: int, now_us: int, destination: CompiledDestination, *, probe: bool
@@ -245,45 +249,6 @@ class Sender:
     def _probe_back_us(self, now_us: int) -> int:
         """Behind the next probe but one, see `decide`."""
         return now_us + round(2.5 * self._gate.breaker.pause_s() * 1_000_000)
-
-    def _report(
-        self,
-        rows: Sequence[DeliveryRow],
-        outcomes: Sequence[Outcome],
-        attempt: AttemptRow,
-        decided: Decided,
-        destination: CompiledDestination,
-        mapping: CompiledMapping,
-        requests: int,
-    ) -> None:
-        self._seconds.observe(attempt.duration_ms / 1000)
-        self._sizes.observe(len(rows))
-        counts: dict[str, int] = {}
-        for outcome in outcomes:
-            word = str(type(outcome).__struct_config__.tag)
-            counts[word] = counts.get(word, 0) + 1
-        for word, count in counts.items():
-            metrics.DELIVERY_OUTCOMES.labels(self._lane, word).inc(count)
-        log.info(
-            "delivery.attempted",
-            destination=self._lane,
-            definition=destination.definition.slug,
-            mapping=mapping.key,
-            action=mapping.action.slug,
-            first_delivery_id=rows[0].id,
-            deliveries=len(rows),
-            attempt=max(row.failures for row in rows) + 1,
-            attempt_max=FAILURES_MAX,
-            outcome=attempt.outcome,
-            outcomes=counts,
-            status=attempt.status,
-            reason=attempt.reason,
-            warnings=attempt.warnings,
-            requests=requests,
-            duration_ms=attempt.duration_ms,
-            split=len(decided.again),
-            retry_in_s=None if decided.next_us is None else round((decided.next_us - self._clock()) / 1_000_000, 1),
-        )
 
     def _log_fault(self, error: str, frames: list[str]) -> None:
         log.error("delivery.failed_unforeseen", destination=self._lane, error=error, where=frames)
@@ -313,6 +278,17 @@ def _write(
             tx.put_note(held_settings_key(row.lane), held_settings)
 
 
+def _terms(row: DeliveryRow, destination: CompiledDestination, mapping: CompiledMapping) -> RunTerms:
+    """What holds for a batch, by its first delivery: all are of one run, or forwarded."""
+    if not is_single_change_of_run(row):
+        return DEFAULT_TERMS
+    return RunTerms(retry=destination.definition.run_retry, may_repeat=mapping.capabilities.idempotent)
+
+
+def _attempts_max(row: DeliveryRow, terms: RunTerms) -> int:
+    return terms.retry.max_attempts if is_single_change_of_run(row) else FAILURES_MAX
+
+
 def held_settings_key(lane: str) -> str:
     """Under this note stands with which settings a lane was held, so that a changed file frees it, restarts or not."""
     return f"lane/{lane}/held_settings"
@@ -322,68 +298,6 @@ def settings_digest(destination: CompiledDestination) -> bytes:
     """A digest of the settings, secrets included; it tells that they changed and nothing else."""
     text = msgspec.json.encode(destination.settings, order="deterministic", enc_hook=str)
     return hashlib.blake2b(text, digest_size=16, person=b"lane-settings").digest()
-
-
-def _owed_of(row: DeliveryRow, audience_key: str, external_id: str) -> Owed | None:
-    try:
-        payload = _decode_object(row.payload)
-        settings = _decode_object(row.audience_settings) if row.audience_settings else {}
-    except msgspec.DecodeError:
-        return None
-    given = settings.get("external_id")
-    return Owed(
-        id=row.id,
-        operation="exit" if row.operation == ERASE else row.operation,
-        payload=payload,
-        audience_key=audience_key,
-        audience_settings=settings,
-        external_id=given if isinstance(given, str) and given else external_id,
-        member=str(row.member) if row.member else "",
-        planned=row.run != 0 or row.operation == ERASE,
-    )
-
-
-def _look_at_identifiers(owed: Sequence[Owed], mapping: CompiledMapping) -> list[HashWarning]:
-    """What the mapping's identifiers look like. A run's removals are left out: they hold what was sent, hashed by ourselves."""
-    payloads = [one.payload for one in owed if not one.planned or one.operation in _ADDS]
-    return lint_payloads(payloads, identifier_fields(mapping.action.fields))
-
-
-def _run_attempts(
-    rows: Sequence[DeliveryRow],
-    owed: Sequence[Owed | None],
-    outcomes: Sequence[Outcome],
-    decided: Decided,
-    performed: Performed,
-) -> tuple[RunAttempt, ...]:
-    """What runs hear of the attempt: nothing of what is forwarded, nor of what is sent again in halves."""
-    if not any(row.run for row in rows):
-        return ()
-    settled = {settlement.id: settlement.settled for settlement in decided.settlements}
-    remembered = iter(performed.remembered)
-    told: list[RunAttempt] = []
-    for row, one, outcome in zip(rows, owed, outcomes, strict=True):
-        values = next(remembered, {}) if one is not None else {}
-        if row.run and row.id in settled:
-            told.append(
-                RunAttempt(
-                    row=row,
-                    outcome=outcome,
-                    is_final=settled[row.id] != "due",
-                    skipped=performed.skipped,
-                    counts=performed.counts,
-                    remembered=values,
-                    requests=0 if told else performed.requests,
-                )
-            )
-    return tuple(told)
-
-
-def _in_step(owed: Sequence[Owed | None], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The destination's outcomes with those put in that it never saw."""
-    performed = iter(outcomes)
-    unreadable = Refused(reason="what was stored for this delivery cannot be read", status=0)
-    return [unreadable if one is None else next(performed) for one in owed]
 
 
 def _all(batch: Batch, reason: str) -> Performed:

@@ -8,11 +8,21 @@ from typing import assert_never
 import msgspec
 
 from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unauthorized, Unreachable
-from gateway.core.retries import FAILURES_MAX, Dead, DueAgain, Held, Settled, Split, after, after_in_run
+from gateway.core.retries import Dead, DueAgain, Held, Next, Settled, Split, after, after_in_run
+from gateway.core.run_limits import RunRetry
 from gateway.store.rows import DeliveryRow, SettledAs, Settlement
 
-ERASE = "erase"  # a removal that a privacy request asks for: it holds what was added, whatever flag that carries
 WHOLE_LIST = "replace"  # the operation of the one delivery that carries a run's list
+
+
+class RunTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for single changes that runs planned. may_repeat: the same change twice is the same as once."""
+
+    retry: RunRetry = RunRetry()
+    may_repeat: bool = True
+
+
+DEFAULT_TERMS = RunTerms()
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,25 +45,35 @@ def decide(
     jitter: float,
     may_split: bool = True,
     probe_back_us: int | None = None,
+    terms: RunTerms = DEFAULT_TERMS,
 ) -> Decided:
     """Settle one attempt. rows, outcomes: in step and in order.
 
     may_split: False once a batch had its share of requests; what is refused with others then waits its turn.
     probe_back_us: set for a probe of an open or held lane: its failure uses up nothing, and the delivery stands back
       until then, so that the next probe tries another one (this one may itself be what the partner fails on).
+    terms: for those that a run planned.
     """
     left = _Left()
+    spends = probe_back_us is None
+
+    def step_of(row: DeliveryRow, outcome: Outcome, *, alone: bool) -> Next:
+        failures = row.failures
+        if not is_single_change_of_run(row):
+            return after(outcome, failures=failures, now_us=now_us, jitter=jitter, alone=alone, spends=spends)
+        return after_in_run(
+            outcome, retry=terms.retry, failures=failures, now_us=now_us, jitter=jitter, alone=alone, spends=spends,
+            may_repeat=terms.may_repeat,
+        )  # fmt: skip
+
     alone = sum(isinstance(outcome, Refused) and outcome.splittable for outcome in outcomes) <= 1
     for row, outcome in zip(rows, outcomes, strict=True):
-        # A probe must not be what finishes a delivery off, so its count stops short of the last failure.
-        failures = row.failures if probe_back_us is None else min(row.failures, FAILURES_MAX - 2)
-        next_of = after_in_run if is_single_change_of_run(row) else after
-        step = next_of(outcome, failures=failures, now_us=now_us, jitter=jitter, alone=alone)
+        step = step_of(row, outcome, alone=alone)
         if isinstance(step, Split) and not may_split:
             blamed = Unreachable(reason=f"{step.reason}; which record is at fault is not known yet", status=step.status)
-            step = next_of(blamed, failures=failures, now_us=now_us, jitter=jitter)
+            step = step_of(row, blamed, alone=True)
         if isinstance(step, DueAgain) and probe_back_us is not None:
-            step = msgspec.structs.replace(step, due_us=max(step.due_us, probe_back_us), counts=False)
+            step = msgspec.structs.replace(step, due_us=max(step.due_us, probe_back_us))
         left.add(row, step, now_us)
     return Decided(
         settlements=tuple(left.settlements),
@@ -80,6 +100,9 @@ class _Left:
 
     def add(self, row: DeliveryRow, step: Settled | DueAgain | Held | Split | Dead, now_us: int) -> None:
         match step:
+            case Settled() if is_single_change_of_run(row):
+                # A run has one change of a person and list on its way at a time: the others are about other lists.
+                self.settlements.append(Settlement(row.id, "delivered"))
             case Settled():
                 if row.member in self._split:
                     self.again.append(row)
@@ -122,18 +145,30 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float | None = None
 
 
-def read_attempt(outcomes: Sequence[Outcome]) -> Reading:
-    """Sum up the outcomes of one attempt, for the attempt row, the log line and the lane's gate."""
+def read_attempt(outcomes: Sequence[Outcome], *, heeds_waits: bool = True) -> Reading:
+    """Sum up the outcomes of one attempt, for the attempt row, the log line and the lane's gate.
+
+    heeds_waits: False where the definition says that a run does not wait for `Retry-After`.
+    """
     words = {_word(outcome) for outcome in outcomes}
     worst = next((outcome for outcome in outcomes if not isinstance(outcome, Delivered)), outcomes[0])
     return Reading(
         word=words.pop() if len(words) == 1 else "mixed",
         status=worst.status or 0,
         reason="" if isinstance(worst, Delivered) else worst.reason,
-        answered=any(isinstance(outcome, Delivered | Refused) for outcome in outcomes),
+        answered=any(isinstance(outcome, Delivered | Refused) or _waits_alone(outcome) for outcome in outcomes),
         unauthorized=next((outcome.reason for outcome in outcomes if isinstance(outcome, Unauthorized)), None),
-        wait_s=max((outcome.wait_s for outcome in outcomes if isinstance(outcome, Deferred)), default=None),
+        wait_s=max(_asked_waits_s(outcomes), default=None) if heeds_waits else None,
     )
+
+
+def _asked_waits_s(outcomes: Sequence[Outcome]) -> list[float]:
+    return [one.wait_s for one in outcomes if isinstance(one, Deferred) and one.concerns == "lane"]
+
+
+def _waits_alone(outcome: Outcome) -> bool:
+    """The partner answered, and asked for no pause: only this delivery comes later."""
+    return isinstance(outcome, Deferred) and outcome.concerns == "delivery"
 
 
 def _word(outcome: Outcome) -> str:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 
 import msgspec
-from aiolimiter import AsyncLimiter
 
 from gateway.core.errors import StoreError
 from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
-from gateway.delivery.batches import HALVING_REQUESTS_MAX, halves_of, rounds_of
+from gateway.delivery.batches import Halving, rounds_of
+from gateway.delivery.bounds import LaneLimits, RatedHttp, Throttle
 from gateway.delivery.faults import where
 from gateway.delivery.gate import UNAUTHORIZED, Gate
 from gateway.delivery.runs import NoRuns, Runs
-from gateway.delivery.send import RatedHttp, Sender, settings_digest
+from gateway.delivery.send import Sender, settings_digest
 from gateway.destinations.base import Destination
 from gateway.destinations.http_client import PartnerHttp
 from gateway.observe import logs
@@ -25,6 +24,7 @@ from gateway.store.api import StateStore, StateTx, StateView
 from gateway.store.rows import DeliveryRow, LaneRow
 
 LEASE_S = 1200  # Longer than CLAIM_S_MAX and the longest attempt together, so that a lease never ends under a request.
+LIST_LEASE_S = 7800  # The same for a lane of whole lists.
 CLAIM_S_MAX = 240  # A claim starts no request after this; what is left of it goes back.
 CLAIM_EVENTS_MIN = 100  # Small batches are claimed several at a time: a claim costs a commit.
 IDLE_S_MIN = 1.0
@@ -41,15 +41,10 @@ ADDRESS_SETTINGS = frozenset({"api_base_url", "api_url", "base_url", "backstage_
 log = logs.logger()
 
 
-class LaneLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one lane. batches_at_once: requests in flight. requests_per_s: over one second, bursts included."""
-
-    batches_at_once: int = 4
-    requests_per_s: float = 50.0
-
-
 def may_be_private(destination: CompiledDestination) -> bool:
-    """Whether the operator wrote this destination's address, so that it may lie on a private network."""
+    """Whether the operator wrote this destination's address, so that it may lie on a private network; or a file's author."""
+    if destination.definition.may_be_private:
+        return True
     own = {field.key: field.default for field in destination.definition.settings}
     return any(destination.settings.get(key) not in (None, "", own.get(key)) for key in ADDRESS_SETTINGS)
 
@@ -75,26 +70,24 @@ class LaneWorker:
         http: PartnerHttp,
         clock: Callable[[], int],
         chance: Callable[[], float],
-        limits: LaneLimits,
+        limits: Callable[[str], LaneLimits],
         allow_private: Callable[[CompiledDestination], bool] = may_be_private,
         runs: Runs | None = None,
     ) -> None:
+        """limits: what holds for a lane now; asked at every turn."""
         self.key = row.lane
         self.gate = Gate(row, held_settings)
         self.in_flight = 0
-        self.sender = Sender(
-            row.lane, state=state, gate=self.gate, clock=clock, chance=chance, runs=NoRuns() if runs is None else runs
-        )
+        self._runs = NoRuns() if runs is None else runs
+        self.sender = Sender(row.lane, state=state, gate=self.gate, clock=clock, chance=chance, runs=self._runs)
         self._state = state
         self._rulebook = rulebook
         self._registry = registry
         self._clock = clock
         self._limits = limits
-        # Less than one a second is one in so many seconds.
-        limiter = AsyncLimiter(max(limits.requests_per_s, 1.0), max(1.0, 1.0 / limits.requests_per_s))
-        self._ways = {private: RatedHttp(http.lane(allow_private=private), limiter) for private in (False, True)}
+        self._throttle = Throttle(limits(row.lane))
+        self._ways = {private: RatedHttp(http.lane(allow_private=private), self._throttle) for private in (False, True)}
         self._allow_private = allow_private
-        self._requests = asyncio.Semaphore(limits.batches_at_once)
         self._wake = asyncio.Event()
         self._missing: list[str] = []
         self._idle_s = IDLE_S_MIN
@@ -105,6 +98,11 @@ class LaneWorker:
         """Look again now: work came, a person acted, or the rulebook changed."""
         self._idle_s = IDLE_S_MIN
         self._wake.set()
+
+    def take_bounds(self) -> None:
+        """Press the partner as hard as the rulebook in force says."""
+        if self._rulebook().destination(self.key) is not None and self._throttle.change(self._limits(self.key)):
+            log.info("lane.bounds_changed", destination=self.key, **msgspec.structs.asdict(self._throttle.limits))
 
     def stop(self) -> None:
         """Claim and start nothing more; `run` returns once what is in flight has ended."""
@@ -161,6 +159,7 @@ class LaneWorker:
         destination = self._rulebook().destination(self.key)
         if destination is None or not destination.enabled:
             return None
+        self.take_bounds()
         if self.gate.hold == UNAUTHORIZED and self.gate.settings_are(settings_digest(destination)):
             log.info("lane.freed", destination=self.key, cause="settings changed")
         now_us = self._clock()
@@ -169,11 +168,13 @@ class LaneWorker:
         if allowed.kind == "shut":
             return None if allowed.until_us is None else _seconds(allowed.until_us - now_us)
         probe = allowed.kind == "probe"
-        if self.in_flight >= (1 if probe else self._limits.batches_at_once):
+        if self.in_flight >= (1 if probe else self._throttle.limits.batches_at_once):
             return None
         classes = list(_batch_classes(destination, probe=probe))
         turn = next(self._turns)
-        rows, due_us = await self._state.write(lambda tx: self._claim(tx, classes, turn, now_us))
+        sends_lists = any(one.capabilities.takes_whole_lists for one in destination.mappings)
+        lease_s = LIST_LEASE_S if sends_lists else LEASE_S
+        rows, due_us = await self._state.write(lambda tx: self._claim(tx, classes, turn, now_us, lease_s))
         self.gate.probe_asked = False
         if not rows:
             return await self._idle(destination, due_us, now_us)
@@ -183,7 +184,7 @@ class LaneWorker:
         return 0
 
     def _claim(
-        self, tx: StateTx, classes: Sequence[tuple[int, int, list[str]]], turn: int, now_us: int
+        self, tx: StateTx, classes: Sequence[tuple[int, int, list[str]]], turn: int, now_us: int, lease_s: int
     ) -> tuple[list[DeliveryRow], int | None]:
         """The next batch, mappings of equal bounds asked together, the classes in turn."""
         for offset in range(len(classes)):
@@ -191,7 +192,7 @@ class LaneWorker:
             rows = tx.claim(
                 self.key,
                 now_us=now_us,
-                lease_until_us=now_us + LEASE_S * _US_PER_S,
+                lease_until_us=now_us + lease_s * _US_PER_S,
                 events_max=events_max,
                 bytes_max=bytes_max,
                 mappings=keys,
@@ -259,13 +260,9 @@ class LaneWorker:
 
     async def _send_batch(self, batch: list[DeliveryRow], claim: _Claim) -> None:
         """Send one batch; one that is refused whole goes again in halves, until the fault is alone."""
-        parts = deque([batch])
-        requests = 0
-        while parts:
-            part = [row for row in parts.popleft() if row.member not in claim.waiting]
-            if not part:
-                continue
-            async with self._requests:
+        halving, untold = Halving(batch), 0
+        while part := halving.next_part(claim.waiting):
+            async with self._throttle.slots:
                 found = self._rulebook().mapping(part[0].mapping)
                 if found is None or not self._may_go(claim, *found):
                     claim.is_over = True
@@ -278,18 +275,27 @@ class LaneWorker:
                     self._registry[destination.definition.slug],
                     self._ways[self._allow_private(destination)],
                     probe=claim.probe,
-                    may_split=requests < HALVING_REQUESTS_MAX,
+                    may_split=halving.may_split,
                 )
             if sent is None:
                 claim.is_over = True
+                # What runs planned stays claimed: when the syncs start again, nobody knows what became of it.
+                claim.left.difference_update(row.id for row in part if row.run)
                 return
+            # A run hears of requests with its deliveries, so those that settled none are told with the next.
+            untold += sent.requests
+            if sent.run_attempts:
+                sent, untold = sent.telling(untold), 0
             # Settled outside the slot: the next request does not wait for this one's commit.
             await self.sender.settle(sent)
-            requests += 1
-            claim.left.difference_update(settlement.id for settlement in sent.decided.settlements)
+            settlements = sent.decided.settlements
+            claim.left.difference_update(settlement.id for settlement in settlements)
             claim.waiting |= sent.decided.waiting
-            if sent.decided.again:
-                parts.extendleft(reversed(halves_of(sent.decided.again)))
+            culprits = sum(settlement.settled in ("dead", "closed") for settlement in settlements)
+            halving.answered(sent.decided.again, culprits=culprits)
+            if halving.is_halved and batch[0].run and not await self._runs.goes_on(batch[0].run):
+                claim.is_over = True  # So many were refused that the run is over: it takes the rest back.
+                return
 
     def _may_go(self, claim: _Claim, destination: CompiledDestination, mapping: CompiledMapping) -> bool:
         """Whether the claim may start one more request. Once not means never: else a later change could go first."""
@@ -338,9 +344,11 @@ def _group_of(
 
     def group(row: DeliveryRow) -> Hashable:
         try:
-            return offered.group(mapping.action.slug, decode(row.payload), destination.settings)
+            own = offered.group(mapping.action.slug, decode(row.payload), destination.settings)
         except Exception:  # noqa: BLE001 - alone, it is refused or fails where attempts are recorded
             return row.id
+        # Those that failed together go together: the same batch has the same id, by which a partner knows a repetition.
+        return own, row.run, row.due_us if row.failures else 0
 
     return group
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from gateway.core.definitions import Definition
+from gateway.core.definitions import Choice, Definition
 from gateway.core.hash_linter import HashWarning
 from gateway.core.http_messages import Answer, Request
 from gateway.core.outcomes import Outcome
@@ -32,8 +32,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries of one destination, mapping and group, in order. corrections: names that are on.
 
-    hashing: the mapping's switch, for definitions. sync: facts their templates may name: sync_id, sync_name, mode, run_id,
-    run_started_at.
+    hashing: the mapping's switch, for definitions. sync: facts their templates may name, as texts: sync_id, sync_name, mode
+    ("forward" where no sync is), and of a run's deliveries, which are all of one run, run_id and run_started_at.
     """
 
     action: str
@@ -139,6 +139,55 @@ class BoundsItsLane(Protocol):
     @property
     def lane_bounds(self) -> tuple[int, float]:
         """Requests at once, requests per second."""
+
+
+@runtime_checkable
+class LooksAtAudiences(Protocol):
+    """A destination that can tell from an entry of `audiences` alone that something in it is probably wrong."""
+
+    def audience_warnings(self, entry: dict[str, object]) -> Sequence[str]:
+        """Sentences that name the key in back-quotes and say how to mend it."""
+
+
+class AudienceWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """An audience at its partner. settings: the destination's. entry: of the mapping's `audiences`. key: its computation key.
+
+    event_id: the external id that events brought; empty without one.
+    """
+
+    settings: dict[str, object]
+    entry: dict[str, object]
+    key: str
+    event_id: str = ""
+
+
+class AudienceFound(msgspec.Struct, frozen=True, kw_only=True):
+    """Its id at the partner, empty where none is known, and where that is known from.
+
+    origin: the mapping file says it, it was kept since it was found or made, an event brought it, the partner was asked now, or
+    this very command created or deleted it.
+    """
+
+    external_id: str = ""
+    origin: Literal["mapping", "kept", "event", "partner", "created", "deleted", ""] = ""
+
+
+@runtime_checkable
+class KeepsAudiences(Protocol):
+    """A destination whose partner knows audiences by ids of its own, which an operator may ask for by hand."""
+
+    async def keep_audience(
+        self, verb: Literal["find", "create", "delete"], wanted: AudienceWanted, context: Context
+    ) -> AudienceFound | Outcome:
+        """Find it, make it where there is none, or delete it there."""
+
+
+@runtime_checkable
+class OffersAccounts(Protocol):
+    """A destination whose partner can say which accounts the credentials may use."""
+
+    async def accounts(self, settings: dict[str, object], context: Context) -> tuple[str, Sequence[Choice]] | str:
+        """(name of the setting or audience setting that takes one, the choices), or why they are not known."""
 
 
 @runtime_checkable

@@ -9,14 +9,19 @@ connections): httpx's own 1,570, 376, 68 (it looks at every connection at every 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import ipaddress
 import logging
 import os
 import socket
 import ssl
 import zlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import BinaryIO
 
 import aiohttp
 import aiohttp.abc
@@ -25,13 +30,16 @@ import httpx
 import httpx_aiohttp
 import yarl
 
-from gateway.core.http_messages import ANSWER_BYTES_MAX, Answer, NoAnswerError, Request
+from gateway.core.http_messages import ANSWER_BYTES_MAX, Answer, NoAnswerError, Request, Tls
+from gateway.destinations.tls import TlsError, client_context
 
-CONNECT_S_MAX = 5.0  # Name, connection and TLS together.
+CONNECT_S_MAX = 5.0  # Name, connection and TLS together, unless a request says otherwise.
 IDLE_S_MAX = 15.0  # Below the 60 s (nginx) and 20 s (others) after which servers drop idle connections.
 LANE_CONNECTIONS_MAX = 32
 DNS_CACHE_S = 30
-UPLOAD_CHUNK_BYTES = 256 * 1024
+POOLS_MAX = 64  # kinds of connections: one for most, one for each client certificate
+BODY_BYTES_AT_ONCE = 1024 * 1024  # aiohttp's own bound: it warns of larger ones, which hold up its loop.
+UPLOAD_CHUNK_BYTES = 64 * 1024  # Within `Request.idle_s` the partner has to take one, so small enough for a slow line.
 ANSWER_HEADERS_MAX = 200
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # It writes every URL at info, and a URL may carry a signature.
@@ -53,17 +61,10 @@ class PartnerHttp:
     """
 
     def __init__(self, *, version: str, ca_file: str | None = None) -> None:
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
-        self._clients = {
-            private: httpx.AsyncClient(
-                transport=_Transport(verify=verify, allow_private=private),
-                headers={"user-agent": f"audience-gateway/{version}", "accept-encoding": "gzip, deflate"},
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                follow_redirects=False,
-                trust_env=False,
-            )
-            for private in (False, True)
-        }
+        self._version = version
+        self._ca_file = ca_file
+        self._verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._pools: OrderedDict[tuple[bool, Tls | None], _Pool] = OrderedDict()
 
     def lane(self, *, allow_private: bool, connections_max: int = LANE_CONNECTIONS_MAX) -> LaneHttp:
         """One configured destination's way out.
@@ -71,19 +72,57 @@ class PartnerHttp:
         allow_private: the operator wrote the address, so it may be private; otherwise only public ones are connected to.
         connections_max: requests at once; more wait here, where they cost no other lane anything.
         """
-        return LaneHttp(self._clients[allow_private], connections_max)
+        return LaneHttp(self, allow_private=allow_private, connections_max=connections_max)
+
+    @asynccontextmanager
+    async def client(self, *, allow_private: bool, tls: Tls | None) -> AsyncIterator[httpx.AsyncClient]:
+        """The connections of all requests that need the same of them. Raises TlsError."""
+        pool = self._pools.get((allow_private, tls))
+        if pool is None:
+            pool = _Pool(self._made(allow_private=allow_private, tls=tls))
+            self._pools[allow_private, tls] = pool
+            await self._forget_oldest()
+        self._pools.move_to_end((allow_private, tls))
+        pool.in_flight += 1
+        try:
+            yield pool.client
+        finally:
+            pool.in_flight -= 1
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
-            await client.aclose()
+        for pool in self._pools.values():
+            await pool.client.aclose()
+
+    def _made(self, *, allow_private: bool, tls: Tls | None) -> httpx.AsyncClient:
+        verify = self._verify if tls is None else client_context(tls, ca_file=self._ca_file)
+        return httpx.AsyncClient(
+            transport=_Transport(verify=verify, allow_private=allow_private),
+            headers={"user-agent": f"audience-gateway/{self._version}", "accept-encoding": "gzip, deflate"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def _forget_oldest(self) -> None:
+        """Close what a renewed certificate has left behind, never what is in use."""
+        idle = [key for key, pool in self._pools.items() if pool.in_flight == 0 and key[1] is not None]
+        for key in idle[: max(0, len(self._pools) - POOLS_MAX)]:
+            await self._pools.pop(key).client.aclose()
+
+
+class _Pool:
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.in_flight = 0
 
 
 class LaneHttp:
     """`base.HttpClient` for one lane."""
 
-    def __init__(self, client: httpx.AsyncClient, connections_max: int) -> None:
-        self._client = client
+    def __init__(self, http: PartnerHttp, *, allow_private: bool, connections_max: int) -> None:
+        self._http = http
+        self._allow_private = allow_private
         self._slots = asyncio.Semaphore(connections_max)
 
     async def send(self, request: Request) -> Answer:
@@ -93,11 +132,21 @@ class LaneHttp:
         Raises NoAnswerError, never anything else but a cancellation.
         """
         async with self._slots:
+            idle = asyncio.timeout(request.idle_s)
             try:
-                async with asyncio.timeout(request.timeout_s):
-                    return await self._exchange(request)
+                async with (
+                    asyncio.timeout(request.timeout_s),
+                    idle,
+                    self._http.client(allow_private=self._allow_private, tls=request.tls) as client,
+                ):
+                    return await self._exchange(client, request, idle)
             except TimeoutError:
-                raise NoAnswerError(f"no answer within {request.timeout_s:g} s", sent=True) from None
+                late = f"no answer within {request.timeout_s:g} s"
+                if idle.expired():
+                    late = f"the upload stood still for {request.idle_s:g} s"
+                raise NoAnswerError(late, sent=True) from None
+            except TlsError as error:
+                raise NoAnswerError(str(error), sent=False) from None
             except (httpx.HTTPError, aiohttp.ClientError) as error:
                 raise _no_answer(error) from None
             except zlib.error:
@@ -106,18 +155,18 @@ class LaneHttp:
                 # The texts of these can hold the URL, a header or a path, so only the kind is told.
                 raise NoAnswerError(f"the request could not be made ({type(error).__name__})", sent=False) from None
 
-    async def _exchange(self, request: Request) -> Answer:
+    async def _exchange(self, client: httpx.AsyncClient, request: Request, idle: asyncio.Timeout) -> Answer:
         # Half at most: when the whole time is over, the request had a connection, so the partner may have seen it.
-        connect_s = min(CONNECT_S_MAX, request.timeout_s / 2)
-        prepared = self._client.build_request(
+        connect_s = min(request.connect_s or CONNECT_S_MAX, request.timeout_s / 2)
+        prepared = client.build_request(
             request.method,
             request.url,
             headers=_headers(request),
-            content=_file_chunks(request.body_file) if request.body_file is not None else request.body,
+            content=_chunks(request, idle) if _is_streamed(request) else request.body,
             timeout=httpx.Timeout(request.timeout_s, connect=connect_s, pool=connect_s),
         )
         prepared.url = _ExactUrl(request.url)
-        response = await self._client.send(prepared, stream=True)
+        response = await client.send(prepared, stream=True)
         try:
             return Answer(status=response.status_code, headers=_answer_headers(response), body=await _body(response))
         finally:
@@ -173,6 +222,7 @@ class _Transport(httpx_aiohttp.AiohttpTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("content-type", "user-agent"),
                 trust_env=False,
+                middlewares=(_once,),
             )
         return _Session(self._session)  # type: ignore[return-value] # the one method of it that the transport calls
 
@@ -207,17 +257,41 @@ def _is_public(text: str) -> bool:
     return checked.is_global and not checked.is_multicast
 
 
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from repeating a GET, PUT or DELETE by itself after a reset: attempts are made, and counted, above."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:  # no connection, which is not repeated
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError from error
+
+
+def _is_streamed(request: Request) -> bool:
+    return request.body_file is not None or request.idle_s is not None or len(request.body) > BODY_BYTES_AT_ONCE
+
+
 def _headers(request: Request) -> dict[str, str]:
-    if request.body_file is None:
+    if not _is_streamed(request):
         return request.headers
     # A known length keeps the upload from being sent in chunks, which storage hosts refuse.
-    return {**request.headers, "content-length": str(os.path.getsize(request.body_file))}  # noqa: PTH202 - a plain stat
+    path = request.body_file
+    size = len(request.body) if path is None else os.path.getsize(path)  # noqa: PTH202 - a plain stat
+    return {**request.headers, "content-length": str(size)}
 
 
-async def _file_chunks(path: str) -> AsyncIterator[bytes]:
-    with open(path, "rb") as file:  # noqa: PTH123, ASYNC230 - opened once; the reads below leave the loop free
+async def _chunks(request: Request, idle: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """The body in pieces; each time one is asked for, the one before was taken, and `idle` begins anew."""
+    with _opened(request) as file:
         while chunk := await asyncio.to_thread(file.read, UPLOAD_CHUNK_BYTES):
             yield chunk
+            if request.idle_s is not None:
+                with contextlib.suppress(RuntimeError):  # It is over, one way or the other.
+                    idle.reschedule(asyncio.get_running_loop().time() + request.idle_s)
+
+
+def _opened(request: Request) -> BinaryIO:
+    return open(request.body_file, "rb") if request.body_file is not None else io.BytesIO(request.body)  # noqa: PTH123
 
 
 def _answer_headers(response: httpx.Response) -> dict[str, str]:
@@ -259,7 +333,7 @@ def _reason(cause: BaseException) -> str:
             return f"no connection ({_errno_name(cause.os_error)})"
         case aiohttp.ServerTimeoutError() | TimeoutError():
             return "no answer within the time allowed"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | aiohttp.ClientConnectionResetError():
+        case aiohttp.ClientConnectionError():
             return "the connection was closed before the answer"
         case aiohttp.ClientPayloadError():
             return "the answer was cut off"

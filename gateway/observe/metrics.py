@@ -36,6 +36,12 @@ DECIDED_EVENTS = Counter(
 DECIDED_CHANGES = Counter(
     "gateway_membership_changes_total", "Membership changes, by verdict of the ledger.", ["verdict"], registry=REGISTRY
 )
+MEMBERSHIP_EVENTS = Counter(
+    "gateway_events_total",
+    "Events that say who is in an audience, by type and by what the ledger made of them.",
+    ["kind", "result"],
+    registry=REGISTRY,
+)
 DECIDED_DELIVERIES = Counter(
     "gateway_deliveries_owed_total", "Deliveries recorded, by destination.", ["destination"], registry=REGISTRY
 )
@@ -97,8 +103,40 @@ SYNC_OPERATIONS = Counter(
     ["sync", "op", "outcome"],
     registry=REGISTRY,
 )
+SYNC_REJECTED = Counter(
+    "gateway_sync_rejected_total",
+    "Records that their mapping or the platform refused, by sync and code.",
+    ["sync", "code"],
+    registry=REGISTRY,
+)
 SYNC_LIST_SIZE = Gauge(
     "gateway_sync_list_size", "Members on the platform's list, as far as we know.", ["sync"], registry=REGISTRY
+)
+SYNC_AUDIENCE_SIZE = Gauge("gateway_sync_audience_size", "Members of the sync's audience.", ["sync"], registry=REGISTRY)
+SYNC_PENDING = Gauge(
+    "gateway_sync_pending",
+    "Members whom the next run would have something to do with, by operation; without quarantined ones.",
+    ["sync", "op"],
+    registry=REGISTRY,
+)
+SYNC_FRESHNESS_S = Gauge(
+    "gateway_sync_freshness_seconds",
+    "Age of the oldest change not yet on the list; 0 for none.",
+    ["sync"],
+    registry=REGISTRY,
+)
+SYNC_REQUESTS = Counter(
+    "gateway_sync_requests_total",
+    "Requests made for runs, by destination and HTTP status (`none`: no answer).",
+    ["destination", "status"],
+    registry=REGISTRY,
+)
+SYNC_REQUEST_S = Histogram(
+    "gateway_sync_request_seconds",
+    "Time of one request made for a run, by destination.",
+    ["destination"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
+    registry=REGISTRY,
 )
 SYNC_RUN_S = Histogram(
     "gateway_sync_run_seconds",
@@ -112,6 +150,17 @@ SYNC_NEXT_RUN = Gauge(
     "gateway_sync_next_run_timestamp", "Unix time of the next tick; 0 for none.", ["sync"], registry=REGISTRY
 )
 
+ALERT_NOTICES = Counter(
+    "gateway_alert_notices_total",
+    "Tellings of alerts, by sink and result (sent, failed, dropped).",
+    ["sink", "result"],
+    registry=REGISTRY,
+)
+_OF_A_SYNC = (
+    SYNC_RUNS, SYNC_OPERATIONS, SYNC_REJECTED, SYNC_LIST_SIZE, SYNC_AUDIENCE_SIZE, SYNC_PENDING, SYNC_FRESHNESS_S, SYNC_RUN_S,
+    SYNC_HELD, SYNC_NEXT_RUN,
+)  # fmt: skip
+
 # service ---------------------------------------------------------------------------------------------------------
 RULEBOOK_RELOADS = Counter(
     "gateway_rulebook_reloads_total", "Reloads of mappings/, by result.", ["result"], registry=REGISTRY
@@ -124,6 +173,12 @@ RULEBOOK_PROBLEMS = Gauge(
 ROLE_RESTARTS = Counter(
     "gateway_role_restarts_total", "Restarts of a process by the supervisor.", ["role"], registry=REGISTRY
 )
+
+
+def forget_sync(name: str) -> None:
+    """Take away all series of a sync that is no more."""
+    for metric in _OF_A_SYNC:
+        metric.remove_by_labels({"sync": name})
 
 
 def exposition() -> bytes:

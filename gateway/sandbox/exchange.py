@@ -35,6 +35,9 @@ class Exchange:
         self._transport: asyncio.Transport = scope["state"][CONNECTION]
         self.method: str = scope["method"]
         self.path: str = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        self.raw_path: str = (  # as it was sent, below the mount
+            scope["raw_path"].decode("latin-1").partition("?")[0].removeprefix(scope.get("root_path", ""))
+        )
         self.query: str = scope["query_string"].decode("latin-1")
         self.headers: tuple[tuple[str, str], ...] = tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]

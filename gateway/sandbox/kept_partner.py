@@ -1,19 +1,21 @@
 """What every fake partner that keeps what it took does alike: configuration, counters, reset, and serving with faults.
 
-A partner derives from `KeptPartner`, lays its own state out in `_begin`, and answers through `_exchange`.
+A partner derives from `KeptPartner`, lays its own state out in `_begin`, and says in `_decide` what it answers.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from typing import Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar, get_args
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox.answers import Answer
 from gateway.sandbox.changes import Changes
+from gateway.sandbox.configuring import Configuration
 from gateway.sandbox.exchange import Exchange
-from gateway.sandbox.faults import Fault, FaultQueue
+from gateway.sandbox.faults import CommonFault, Fault, FaultQueue
 from gateway.sandbox.request_log import LoggedRequest, RequestLog, Violation
+from gateway.sandbox.showing import described
 
 VIOLATIONS_MAX = 1_000
 REFUSAL_CHARACTERS_MAX = 500
@@ -21,18 +23,7 @@ HTTP_REFUSED = 400  # this status and those above
 STATUS_UNSEEN = ("timeout", "reset", "truncate")  # faults after which no client can be sure of a status
 
 
-class KeptConfiguration(Protocol):
-    """What a partner can be told, as far as all have it."""
-
-    @property
-    def record(self) -> str:
-        """`full`, or `counts` to keep neither headers nor bodies in the log."""
-
-    def changed_by(self, changed: bytes) -> Self:
-        """The configuration with the keys of a JSON object laid over it. Raises msgspec.DecodeError, ValidationError."""
-
-
-ConfigurationT = TypeVar("ConfigurationT", bound=KeptConfiguration)
+ConfigurationT = TypeVar("ConfigurationT", bound=Configuration)
 
 Shown = tuple[Answer | None, Fault | None]
 """What the partner says and the fault to show with it; without a fault there is an answer."""
@@ -45,7 +36,12 @@ class KeptPartner(Generic[ConfigurationT]):
     """A partner's configuration, version, faults, request log and counters.
 
     commands: its own verbs of the control API. A subclass sets what its `_begin` needs before it calls this constructor.
+    State may be read from any thread, held still with `changes.reading()`.
     """
+
+    fault_kinds: Sequence[type[Fault]] = get_args(CommonFault)
+    fault_targets: Sequence[str] = ()
+    body_bytes_max: int = 64 * 1024 * 1024
 
     def __init__(self, configuration: ConfigurationT, commands: Mapping[str, Callable[[], None]]) -> None:
         self._first_configuration = configuration
@@ -57,6 +53,11 @@ class KeptPartner(Generic[ConfigurationT]):
         self._begin()
 
     @property
+    def app(self) -> ASGIApp:
+        """Everything below the mount."""
+        return self._serve
+
+    @property
     def upload_app(self) -> ASGIApp | None:
         """There are no uploads."""
         return None
@@ -64,6 +65,14 @@ class KeptPartner(Generic[ConfigurationT]):
     async def wait_for(self, predicate: Callable[[], bool], timeout_s: float = 10.0) -> None:
         """Return once `predicate` holds; asked again at every change. Raises TimeoutError."""
         await self.changes.wait_for(predicate, timeout_s)
+
+    def describe(self, logged: LoggedRequest) -> object:
+        """One request: as it came, and what became of it."""
+        return described(logged)
+
+    def headline(self, logged: LoggedRequest) -> str:
+        """`add: /path`, or method and path."""
+        return logged.problem or f"{' '.join(logged.names) or logged.method}: {logged.path}"
 
     def shown_configuration(self) -> object:
         """The configuration in force."""
@@ -101,6 +110,13 @@ class KeptPartner(Generic[ConfigurationT]):
         own = {key: self._counter[key] for key in keys}
         statuses = {key: count for key, count in sorted(self._counter.items()) if key.startswith("status_")}
         return own | more | {"faults": self.faults.shown} | statuses
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._exchange(Exchange(scope, receive, send), self._decide, bytes_max=self.body_bytes_max)
+
+    def _decide(self, exchange: Exchange, logged: LoggedRequest, body: bytes | None) -> Shown:
+        """What is answered, for partners with one app; see `Decide`."""
+        raise NotImplementedError
 
     async def _exchange(self, exchange: Exchange, decide: Decide, *, bytes_max: int) -> None:
         """Take one request and send what `decide` makes of it, logged and counted whatever happens on the way."""

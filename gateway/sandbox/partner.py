@@ -44,10 +44,10 @@ class Partner(Protocol):
     def state(self, rows_max: int) -> object:
         """The lists and counters as values msgspec can encode; long lists are cut at `rows_max` and carry their total."""
 
-    def describe(self, request: LoggedRequest) -> object:
+    def describe(self, logged: LoggedRequest) -> object:
         """One logged request as values msgspec can encode, decoded as far as the partner can."""
 
-    def headline(self, request: LoggedRequest) -> str:
+    def headline(self, logged: LoggedRequest) -> str:
         """One logged request in a few words: what it asked for, and for how many people."""
 
     def list_sizes(self) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from gateway.sandbox.application import create_app, create_upload_app
 from gateway.sandbox.audience_api import AudienceApi
 from gateway.sandbox.exchange import CONNECTION
 from gateway.sandbox.partner import HandsOutUploads, Partner
+from gateway.sandbox.platforms import Braze, GoogleAds, HubSpot, Mailchimp, Meta, Salesforce, Webhook
 from gateway.sandbox.stackadapt import StackAdapt
 from gateway.sandbox.taboola import Taboola
 from gateway.sandbox.the_trade_desk import TheTradeDesk
@@ -32,7 +33,10 @@ _TICK_S = 1.0
 
 def shipped_partners() -> list[Partner]:
     """The fake partners that come with the gateway, as they are after a start."""
-    return [StackAdapt(), Taboola(), TheTradeDesk(), AudienceApi()]
+    return [
+        *(StackAdapt(), Taboola(), TheTradeDesk(), AudienceApi()),
+        *(Meta(), GoogleAds(), HubSpot(), Salesforce(), Braze(), Mailchimp(), Webhook()),
+    ]
 
 
 class SandboxServer:

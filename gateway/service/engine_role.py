@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from pathlib import Path
 from random import SystemRandom
 
 from gateway.admin.api import AdminApi
 from gateway.admin.server import AdminServer
+from gateway.alerting.courier import Courier
 from gateway.config.environment import Environment
 from gateway.config.folder import FolderText, Loaded
 from gateway.config.keeper import Keeper
@@ -22,18 +24,26 @@ from gateway.core.rulebook import Rulebook
 from gateway.decisions.blocks import Render
 from gateway.decisions.refreshing import Refresher
 from gateway.decisions.worker import DecisionWorker
+from gateway.delivery.bounds import LaneLimits, limits_of
 from gateway.delivery.lanes import Lanes
 from gateway.destinations.http_client import PartnerHttp
 from gateway.destinations.rendering import render
 from gateway.ingest.limits import MEBIBYTE
 from gateway.observe.logs import logger
+from gateway.service.alert_sinks import alert_sinks
+from gateway.service.destination_orders import DestinationDesk
 from gateway.service.janitor import Janitor
+from gateway.service.kept_events import KeptEvents
+from gateway.service.list_desk import ListDesk
 from gateway.service.operations import EngineOperations
 from gateway.service.reloads import follow, tell
 from gateway.service.run_files import RunFile, kept_key, remove_run_file, write_run_file
 from gateway.service.shelf import Shelf
 from gateway.service.starting import LAST_GOOD, calm_collector, now_us, run_until
 from gateway.store import open_inbox_reader, open_inbox_signal, open_state
+from gateway.store.api import StateStore
+from gateway.syncs.log_export import LogExporter
+from gateway.syncs.log_lines import LogFormat
 from gateway.syncs.operations import SyncOrders
 from gateway.syncs.scheduler import Syncs
 
@@ -47,7 +57,7 @@ def rulebook_keeper(settings: Environment, shelf: Shelf, variables: Mapping[str,
     secrets = SecretSource(variables=variables)
 
     def compiling(text: FolderText) -> Loaded[Rulebook]:
-        return compile_rulebook(text, shelf.definitions, secrets)
+        return compile_rulebook(text, shelf.definitions, secrets, shelf)
 
     return Keeper(settings.mappings, settings.data / LAST_GOOD / "rulebook", compiling, taken=shelf.take)
 
@@ -121,7 +131,11 @@ async def run_engine(
             late_window_us=settings.late_window_days * 86_400_000_000,
             render=rendering(lambda: keeper.value, shelf),
         )
+        kept = open_inbox_reader(settings.data)
+        stack.callback(kept.close)
+        exporters = log_exporters(settings, state)
         janitor = Janitor(state=state, inbox=reader, settings=settings, clock=now_us)
+        courier = Courier(state=state, sinks=alert_sinks(settings, http), clock=now_us, chance=SystemRandom().random)
         operations = EngineOperations(state=state, inbox=reader, keeper=keeper, lanes=lanes, clock=now_us)
         orders = SyncOrders(
             state=state,
@@ -130,12 +144,24 @@ async def run_engine(
             clock=now_us,
             registry=shelf,
             reference_key=kept_key(settings.data, "gateway", settings.key).encode(),
+            rate=lambda one: limits_of(one, shelf.get(one.definition.slug), LaneLimits()).requests_per_s,
+            events=KeptEvents(kept, lambda: keeper.value),
+        )
+        lists = ListDesk(state=state, rulebook=lambda: keeper.value, registry=shelf, http=http, clock=now_us)
+        destinations = DestinationDesk(
+            rulebook=lambda: keeper.value,
+            registry=shelf,
+            http=http,
+            lists=lists,
+            clock=now_us,
+            problems=lambda: keeper.problems,
         )
         api = AdminApi(
             token=kept_key(settings.data, "admin", settings.admin_token),
             state=state,
             operations=operations,
             orders=orders,
+            destinations=destinations,
         )
         server = AdminServer(api.app(), host=settings.admin_host, port=settings.admin_port)
         try:
@@ -167,10 +193,21 @@ async def run_engine(
             worker.run(),
             janitor.run(),
             syncs.run(),
+            courier.run(),
+            *(one.run() for one in exporters),
             follow(keeper, "rulebook", lanes.rulebook_changed),
             _watch(delivering),
         )
     logger().info("engine.stopped")
+
+
+def log_exporters(settings: Environment, state: StateStore) -> list[LogExporter]:
+    """The exporter of the sync log, where a folder for it is set."""
+    if not settings.sync_log_dir:
+        return []
+    form: LogFormat = "csv" if settings.sync_log_format == "csv" else "ndjson"
+    folder, every_s = Path(settings.sync_log_dir), settings.sync_log_minutes * 60.0
+    return [LogExporter(state=state, folder=folder, form=form, every_s=every_s)]
 
 
 def rendering(rulebook: Callable[[], Rulebook], shelf: Shelf) -> Render:

@@ -52,7 +52,9 @@ class Janitor:
                     retain_out_us=settings.late_window_days * DAY_US,
                 )
             )
-            rows += await self._state.write(lambda tx: tidy_syncs(tx, now_us))
+            rows += await self._state.write(
+                lambda tx: tidy_syncs(tx, now_us, only_exported=bool(settings.sync_log_dir))
+            )
             total += rows
             if not rows:
                 break

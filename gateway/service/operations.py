@@ -12,7 +12,7 @@ from gateway.core.identifier_warnings import IdentifierWarning, note_key, read_w
 from gateway.core.rulebook import Rulebook
 from gateway.decisions.replay import replay
 from gateway.delivery.lanes import Lanes, LaneStanding
-from gateway.delivery.operations import drop_dead, retry_dead
+from gateway.delivery.operations import bring_forward, drop_dead, retry_dead
 from gateway.service.reloads import has_errors, tell
 from gateway.store import FILES_PER_WRITER
 from gateway.store.api import InboxReader, StateStore
@@ -81,15 +81,17 @@ class EngineOperations:
         return True
 
     async def retry_dead(self, chosen: DeadFilter) -> Changed:
-        """Make dead deliveries due again and wake their lanes."""
-        count = await retry_dead(
-            self._state,
-            now_us=self._clock(),
-            lane=chosen.lane,
-            mapping=chosen.mapping,
-            ids=chosen.ids,
-            reason_like=chosen.reason,
-        )
+        """Make dead deliveries due again, let those that wait for their next try be tried now, and wake the lanes."""
+        count = 0
+        for verb in (retry_dead, bring_forward):
+            count += await verb(
+                self._state,
+                now_us=self._clock(),
+                lane=chosen.lane,
+                mapping=chosen.mapping,
+                ids=chosen.ids,
+                reason_like=chosen.reason,
+            )
         self._wake_all()
         return Changed(changed=count)
 

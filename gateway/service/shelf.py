@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.config.files import parse_file
 from gateway.config.folder import FolderText
@@ -10,7 +10,7 @@ from gateway.core.definitions import Definition
 from gateway.core.errors import Problem
 from gateway.core.rulebook import Rulebook
 from gateway.destinations import REGISTRY
-from gateway.destinations.base import Destination
+from gateway.destinations.base import Destination, LooksAtAudiences
 from gateway.destinations.http_audience.catalog import catalog
 from gateway.destinations.http_audience.loading import definitions_from
 
@@ -49,6 +49,15 @@ class Shelf(Mapping[str, Destination]):
         made, found = definitions_from(readable, variables=self._variables, taken=definitions_by_name(known))
         self._made = {**known, **made}
         return definitions_by_name(self._made), [*problems, *found]
+
+    def setting_problems(self, slug: str, settings: dict[str, object], corrections: frozenset[str]) -> Sequence[str]:
+        """What the destination says of resolved settings, as it was compiled last."""
+        return self._made[slug].check_settings(settings, corrections)
+
+    def audience_warnings(self, slug: str, entry: dict[str, object]) -> Sequence[str]:
+        """What the destination finds odd about one entry of `audiences`; most have nothing to say."""
+        offered = self._made[slug]
+        return offered.audience_warnings(entry) if isinstance(offered, LooksAtAudiences) else ()
 
     def take(self, _: Rulebook) -> None:
         """What the last compilation made is in force."""

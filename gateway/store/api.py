@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from gateway.core.events import Place
+from gateway.store.alert_api import AlertTx, AlertView
 from gateway.store.rows import (
     AttemptRow,
     AudienceRow,
@@ -77,7 +78,7 @@ class InboxReader(Protocol):
         """Let go of all files."""
 
 
-class StateView(SyncView, Protocol):
+class StateView(SyncView, AlertView, Protocol):
     """Questions that change nothing."""
 
     def cursor(self) -> tuple[int, int]:
@@ -143,7 +144,7 @@ class StateView(SyncView, Protocol):
         """A small value kept by key (last good rulebook, tokens' meta …)."""
 
 
-class StateTx(StateView, SyncTx, Protocol):
+class StateTx(StateView, SyncTx, AlertTx, Protocol):
     """Questions and changes inside one transaction of the one writer."""
 
     # what the engine records -------------------------------------------------------------------------------------
@@ -240,6 +241,18 @@ class StateTx(StateView, SyncTx, Protocol):
         limit: int = 10_000,
     ) -> int:
         """Make dead deliveries due again with no failures; return how many. At least one filter must be given."""
+
+    def bring_forward(
+        self,
+        *,
+        lane: str = "",
+        mapping: str = "",
+        ids: Sequence[int] = (),
+        reason_like: str = "",
+        now_us: int,
+        limit: int = 10_000,
+    ) -> int:
+        """Make deliveries due that wait for a later time, followers along; return how many. At least one filter must be given."""
 
     def drop_dead(self, *, ids: Sequence[int] = (), older_than_us: int = 0, limit: int = 10_000) -> int:
         """Delete dead deliveries by id or age; return how many."""

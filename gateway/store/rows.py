@@ -53,7 +53,8 @@ class MembershipRow(msgspec.Struct, frozen=True, array_like=True):
 class AudienceRow(msgspec.Struct, frozen=True, array_like=True):
     """A named set of people. space: the event's space_id, else the source; name: computation id, else key.
 
-    key: the computation key last seen; first_us: when the ledger met it first. members: number in it (read side only).
+    key: the computation key last seen; first_us: when the ledger met it first. Read side only: members, the number in it;
+    last_event_us: arrival of the last event that the ledger took, 0 before the first.
     """
 
     id: int
@@ -63,6 +64,7 @@ class AudienceRow(msgspec.Struct, frozen=True, array_like=True):
     first_us: int
     external_id: str = ""
     members: int = 0
+    last_event_us: int = 0
 
 
 class NewDelivery(msgspec.Struct, frozen=True, array_like=True):

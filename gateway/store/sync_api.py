@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from gateway.store.rows import AttemptRow
 from gateway.store.sync_rows import (
-    AlertRow,
     ExitRow,
     PlannedRow,
     RecordCounts,
     RecordRow,
+    RecordShares,
+    ResultCount,
     RowResult,
     RunRow,
     RunStatus,
+    SnapshotRow,
     SyncRow,
     WantedRow,
 )
@@ -30,9 +33,6 @@ class SyncView(Protocol):
 
     def sync_of(self, mapping: str, audience: int) -> SyncRow | None:
         """The sync of a mapping and an audience."""
-
-    def alerts(self, sync: int = 0) -> list[AlertRow]:
-        """Alerts that stand, of one sync or of all."""
 
     def records(
         self, sync: int, *, after: tuple[int, int] = (0, -1), limit: int = 1000, settled: bool = True
@@ -58,7 +58,7 @@ class SyncView(Protocol):
         """All lines of some members, in order."""
 
     def claimants(self, sync: int, entries: Iterable[bytes]) -> list[RecordRow]:
-        """Records that want or hold one of these entries, whoever's they are, in order."""
+        """Records that want or hold one of these entries (as what was sent, or as an orphan), whoever's they are, in order."""
 
     def erased_syncs(self) -> list[int]:
         """Syncs that have deleted people left to erase."""
@@ -83,11 +83,20 @@ class SyncView(Protocol):
     ) -> list[RunRow]:
         """Runs, newest first, filtered."""
 
+    def finished_runs(self, sync: int, *, limit: int) -> list[RunRow]:
+        """Runs of a sync that have ended and looked at everybody, newest first."""
+
     def open_runs(self) -> list[RunRow]:
         """Runs that are planning, sending, held or queued, oldest first."""
 
     def open_run(self, sync: int) -> RunRow | None:
-        """The sync's run that is planning, sending or held."""
+        """The sync's run that is planning or sending, else the one that is held."""
+
+    def running_run(self, sync: int) -> RunRow | None:
+        """The sync's run that is planning or sending."""
+
+    def held_run(self, sync: int) -> RunRow | None:
+        """The sync's run that waits for a person; a live run may go on beside it."""
 
     def queued_run(self, sync: int) -> RunRow | None:
         """The sync's run that waits to start."""
@@ -115,6 +124,44 @@ class SyncView(Protocol):
     def snapshot_runs(self, sync: int) -> list[int]:
         """Runs of a sync that have a snapshot, newest first."""
 
+    def snapshots(self, *, sync: int = 0, before_run: int = 0, limit: int = 100) -> list[SnapshotRow]:
+        """Kept snapshots, newest run first, of one sync or of all."""
+
+    def record_shares(self, sync: int) -> RecordShares:
+        """Who makes up the difference between a sync's audience and its list; reads all its records."""
+
+    def listed_by_version(self, sync: int) -> dict[str, int]:
+        """Listed records by the mapping version of the run that stored them last; "" where that run is no longer kept."""
+
+    def problem_counts(self, sync: int) -> list[tuple[str, str, int]]:
+        """(kind, code, how many records) of problems, unmappable ones aside."""
+
+    def troubled(self, sync: int, *, after: tuple[int, int] = (0, -(2**63)), limit: int = 1000) -> list[RecordRow]:
+        """Records with a problem, or of whom nothing can be listed, in order of member and line."""
+
+    def result_counts(self, run: int) -> list[ResultCount]:
+        """Lines of a run's log that did not get through, by how and why, most first; one message of each."""
+
+    def result_span(self, run: int) -> tuple[int, int]:
+        """(first request, last answer) of a run, by its log; zeros where it holds no line of a request."""
+
+    def results_of_member(self, run: int, member_ref: str, *, limit: int = 100) -> list[RowResult]:
+        """Lines of one run's log about one member, newest first."""
+
+    def attempts_between(
+        self, lane: str, mapping: str, from_us: int, to_us: int, *, limit: int = 1000
+    ) -> list[AttemptRow]:
+        """Requests of one mapping that began in [from_us, to_us], oldest first."""
+
+    def deliveries_of_run(self, run: int, deliveries: list[int]) -> set[int]:
+        """Which of some deliveries a run planned, settled or not."""
+
+    def runs_to_export(self, *, after: int = 0, limit: int = 100) -> list[int]:
+        """Ended runs with log lines that were not exported yet, behind a run, in order."""
+
+    def exported_through(self, after: int) -> int:
+        """The last run before the first that has not ended, behind a run: nothing up to it is still to come."""
+
     def list_size(self, run: int) -> int:
         """Distinct entries of a frozen list."""
 
@@ -124,8 +171,11 @@ class SyncView(Protocol):
     def list_difference(self, run: int, before: int) -> tuple[int, int]:
         """(entries of `run` that `before` did not hold, entries of `before` that `run` does not hold)."""
 
-    def list_plan(self, sync: int, before: int) -> tuple[int, int, int]:
-        """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more)."""
+    def list_plan(self, sync: int, before: int, *, since_us: int = 0) -> tuple[int, int, int]:
+        """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more).
+
+        since_us: as `freeze_page` has it.
+        """
 
     def is_listed(self, run: int, entry: bytes) -> bool:
         """Whether a frozen list holds an entry."""
@@ -140,14 +190,11 @@ class SyncTx(SyncView, Protocol):
     def note_event_settings(self, sync: int, settings: bytes) -> None:
         """Keep audience settings as an event said them, where they are news."""
 
+    def note_rendering(self, sync: int, version: str) -> None:
+        """An event's record was made by this version of the mapping."""
+
     def save_sync(self, row: SyncRow) -> None:
         """Keep a sync's standing; read it in the same transaction before. event_settings are not written."""
-
-    def save_alert(self, row: AlertRow) -> bool:
-        """Let an alert stand; False where it stood already."""
-
-    def drop_alert(self, sync: int, name: str) -> bool:
-        """Take an alert back; False where there was none."""
 
     def touch(self, keys: Iterable[tuple[int, int]], *, now_us: int) -> None:
         """(sync, member): there is news for a sync that follows events."""
@@ -163,6 +210,9 @@ class SyncTx(SyncView, Protocol):
 
         A member of whom nothing was known, and whose exit names identifiers, is kept so that they can be removed once.
         """
+
+    def note_left(self, sync: int, audience: int, *, now_us: int) -> int:
+        """Records that are in though the ledger says that the member is out: they are out from now on; return how many."""
 
     def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Write records whole."""
@@ -206,8 +256,14 @@ class SyncTx(SyncView, Protocol):
     def next_result_seq(self, run: int) -> int:
         """The number of the next line of a run's log."""
 
-    def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int) -> int:
-        """Delete log lines of a sync's runs that finished before the moment."""
+    def mark_exported(self, run: int) -> None:
+        """The log of a run lies in the export folder."""
+
+    def drop_exports(self, *, limit: int) -> int:
+        """Forget exports of runs that are no longer kept; return how many."""
+
+    def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int, only_exported: bool = False) -> int:
+        """Delete log lines of a sync's runs that finished before the moment. only_exported: of those whose log was exported."""
 
     def drop_runs(self, *, finished_before_us: int, limit: int) -> int:
         """Delete runs that finished before the moment and whose log is gone, save the one whose list the platform holds."""
@@ -218,10 +274,13 @@ class SyncTx(SyncView, Protocol):
     def drop_snapshot(self, run: int) -> int:
         """Delete a run's snapshot."""
 
-    def freeze_page(self, run: int, sync: int, *, after: int, members: int, keeps_out: bool) -> int | None:
+    def freeze_page(
+        self, run: int, sync: int, *, after: int, members: int, keeps_out: bool, since_us: int = 0
+    ) -> int | None:
         """Copy what the next `members` members of a sync want into the run's list; each entry once, the latest event's.
 
         after: the last member copied. keeps_out: members that are out and listed stay on the list (additive).
+        since_us: of those who are in, only they whose latest event is not older.
         Returns the last member copied now, None when there are no more.
         """
 

@@ -21,6 +21,8 @@ UNSURE: Final = 3
 Listed = Literal[0, 1, 2, 3]
 """What the platform holds of a member: nothing, what it confirmed, what we believe, or nobody knows."""
 
+IN_THE_MAKING: Final = "~"
+
 SyncStatus = Literal["active", "paused", "errored", "deleting", "deleted"]
 RunStatus = Literal[
     "queued", "planning", "sending", "held", "succeeded", "partial", "failed", "skipped", "cancelled", "interrupted"
@@ -33,7 +35,9 @@ class SyncRow(msgspec.Struct, frozen=True, kw_only=True):
 
     status_error: one sentence, where status is errored. next_us: the next tick, 0 for none. listed: members whose state is
     other than absent. listed_run: for platforms that take whole lists, the run whose list they hold. event_settings: audience
-    settings as the latest event said them, JSON. memory: what the scheduler remembers, JSON of its own.
+    settings as the latest event said them, JSON. memory: what the scheduler remembers, JSON of its own. rendering: the
+    mapping's version that all its records were made by, "" before they were made whole, "*" where several made them; behind
+    IN_THE_MAKING while they are made anew.
     """
 
     id: int
@@ -52,6 +56,7 @@ class SyncRow(msgspec.Struct, frozen=True, kw_only=True):
     listed_run: int = 0
     event_settings: bytes = b""
     memory: bytes = b""
+    rendering: str = ""
 
 
 class WantedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -178,13 +183,42 @@ class RowResult(msgspec.Struct, frozen=True, array_like=True):
     finished_us: int
     fingerprint_before: str = ""
     fingerprint_after: str = ""
+    fields: str = ""
 
 
-class AlertRow(msgspec.Struct, frozen=True, array_like=True):
-    """An alert that stands. name: which one; level: "warning" or "critical"."""
+class RecordShares(msgspec.Struct, frozen=True, kw_only=True):
+    """Who makes up the difference between an audience and its list, in records.
+
+    gone_and_listed: to be removed, or retained where the mode never removes. shared: in, with identifiers that another member
+    holds. unmappable: by code. oldest_unsent_us: when the oldest of what is not sent yet changed; 0 where there is nothing.
+    """
+
+    to_add: int = 0
+    to_update: int = 0
+    gone_and_listed: int = 0
+    to_erase: int = 0
+    unsure: int = 0
+    shared: int = 0
+    unmappable: dict[str, int] = {}
+    oldest_unsent_us: int = 0
+
+
+class ResultCount(msgspec.Struct, frozen=True, array_like=True):
+    """Lines of one run's log that ended the same way. message: of one of them."""
+
+    stage: str
+    status: str
+    code: str
+    http_status: int
+    count: int
+    message: str
+
+
+class SnapshotRow(msgspec.Struct, frozen=True, array_like=True):
+    """One run's kept snapshot. members: records that were other than absent. packed_bytes: compressed."""
 
     sync: int
-    name: str
-    level: str
-    since_us: int
-    message: str
+    run: int
+    finished_us: int
+    members: int
+    packed_bytes: int

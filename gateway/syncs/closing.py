@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gateway.core.run_counters import RunStatus, broken_sums, counts_as_synced, run_status
+from gateway.core.alert_rules import RunFacts, judge_run
+from gateway.core.masking import mask_text
+from gateway.core.run_counters import RunCounters, RunStatus, broken_sums, counts_as_synced, run_status
 from gateway.observe import logs, metrics
-from gateway.store.sync_rows import AlertRow, SyncRow
-from gateway.syncs.memory import SyncMemory, encode_json, read_memory
+from gateway.store.sync_rows import SyncRow
+from gateway.syncs.alarms import about, settle_alerts
+from gateway.syncs.memory import SyncMemory, encode_json, read_counters, read_memory
 from gateway.syncs.names import Standing
 from gateway.syncs.settling import RunLedger
 from gateway.syncs.whole_lists import BELOW_MINIMUM, count_list
 
 log = logs.logger()
-
-SKIPPED_ALERTS = {BELOW_MINIMUM: "below_minimum"}
 
 
 def close_run(ledger: RunLedger, standing: Standing | None) -> None:
@@ -41,7 +42,7 @@ def close_run(ledger: RunLedger, standing: Standing | None) -> None:
     ledger.run = replace(ledger.run, status=status, reason=_both(reason, message), finished_us=now_us)
     tx.save_sync(_sync_after(ledger, sync, standing, status, message))
     _tell(ledger, standing, status)
-    _alerts(ledger, status, message)
+    _alerts(ledger, standing, status, message)
 
 
 def _status(ledger: RunLedger) -> RunStatus:
@@ -70,14 +71,12 @@ def _sync_after(
     if was_taken:
         memory = replace(memory, last_upload_us=now_us)
     if standing is not None:
-        memory = _remember_terms(memory, standing, ran=status not in ("skipped", "cancelled") and run.kind != "live")
-    if status in ("succeeded", "partial", "failed"):
-        errored = status == "failed"
-        sync_status = "errored" if errored and sync.status == "active" else sync.status
-        if not errored and sync.status == "errored":
-            sync_status = "active"
-    else:
-        sync_status = "active" if sync.status == "errored" and status == "skipped" else sync.status
+        memory = _remember_terms(memory, standing)
+    sync_status = sync.status
+    if status == "failed" and sync.status == "active":
+        sync_status = "errored"
+    elif status != "failed" and sync.status == "errored":
+        sync_status = "active"
     if run.kind == "clear" and memory.delete_after == "clear":
         is_done = status == "succeeded"
         sync_status = "deleted" if is_done else "active"
@@ -89,7 +88,7 @@ def _sync_after(
         last_run=run.id,
         last_synced_us=now_us if counts_as_synced(status, counters) else sync.last_synced_us,
         last_success_us=now_us if status == "succeeded" else sync.last_success_us,
-        deleted_us=now_us if sync_status == "deleted" else sync.deleted_us,
+        deleted_us=(sync.deleted_us or now_us) if sync_status == "deleted" else sync.deleted_us,
         listed=counters.list_after if status != "skipped" else sync.listed,
         listed_run=run.id if was_taken else sync.listed_run,
         updated_us=now_us,
@@ -97,11 +96,10 @@ def _sync_after(
     )
 
 
-def _remember_terms(memory: SyncMemory, standing: Standing, *, ran: bool) -> SyncMemory:
+def _remember_terms(memory: SyncMemory, standing: Standing) -> SyncMemory:
     options = standing.options
     return replace(
         memory,
-        version=standing.mapping.version if ran else memory.version,
         log_days=options.log.days,
         keeps_log=options.log.keep,
         snapshots=options.snapshots_kept,
@@ -111,20 +109,8 @@ def _remember_terms(memory: SyncMemory, standing: Standing, *, ran: bool) -> Syn
 def _tell(ledger: RunLedger, standing: Standing | None, status: str) -> None:
     run, counters = ledger.run, ledger.counters
     name = standing.name if standing is not None else str(run.sync)
-    metrics.SYNC_RUNS.labels(name, status).inc()
-    for operation, outcome, count in (
-        ("add", "accepted", counters.added),
-        ("update", "accepted", counters.updated),
-        ("remove", "accepted", counters.removed),
-        ("any", "failed", counters.failed),
-        ("any", "rejected", counters.rejected_destination + counters.rejected_mapping),
-        ("any", "unsure", counters.unsure),
-    ):
-        if count:
-            metrics.SYNC_OPERATIONS.labels(name, operation, outcome).inc(count)
-    metrics.SYNC_LIST_SIZE.labels(name).set(counters.list_after)
-    metrics.SYNC_RUN_S.labels(name).observe(max(0, run.finished_us - run.started_us) / 1_000_000)
-    metrics.SYNC_HELD.labels(name).set(0)
+    if standing is not None:  # the series of a sync that no mapping serves are gone
+        _count(ledger, name, status)
     log.info(
         "run.finished",
         run_id=run.id,
@@ -149,14 +135,62 @@ def _tell(ledger: RunLedger, standing: Standing | None, status: str) -> None:
     )
 
 
-def _alerts(ledger: RunLedger, status: str, message: str) -> None:
+def _count(ledger: RunLedger, name: str, status: str) -> None:
+    """The run in the metrics."""
+    run, counters = ledger.run, ledger.counters
+    metrics.SYNC_RUNS.labels(name, status).inc()
+    for operation, result, count in ended_operations(ledger):
+        metrics.SYNC_OPERATIONS.labels(name, operation, result).inc(count)
+    for code, count in counters.codes.items():
+        metrics.SYNC_REJECTED.labels(name, code).inc(count)
+    metrics.SYNC_HELD.labels(name).set(int(ledger.tx.held_run(run.sync) is not None))
+    if status != "skipped":
+        metrics.SYNC_LIST_SIZE.labels(name).set(counters.list_after)
+        metrics.SYNC_RUN_S.labels(name).observe(max(0, run.finished_us - run.started_us) / 1_000_000)
+
+
+def ended_operations(ledger: RunLedger) -> list[tuple[str, str, int]]:
+    """(operation, result, how many) of a run. A whole list ends as one, so its operations all end alike."""
+    counters = ledger.counters
+    if ledger.run.kind == "replace":
+        result = ledger.progress.outcome if counters.accepted_total or _is_wrong(counters) else "cancelled"
+        return [(operation, result, count) for operation, count in counters.planned.items()]
+    return [(*_parts(key), count) for key, count in counters.ended.items()]
+
+
+def _is_wrong(counters: RunCounters) -> bool:
+    return bool(counters.failed or counters.rejected_destination or counters.unsure)
+
+
+def _parts(key: str) -> tuple[str, str]:
+    operation, _, result = key.partition(".")
+    return operation, result
+
+
+def _alerts(ledger: RunLedger, standing: Standing | None, status: RunStatus, message: str) -> None:
     """Let alerts stand or fall by how the run ended; each is told once, and once again when it is over."""
-    tx, run = ledger.tx, ledger.run
-    standing = {"run_failed": status == "failed", "below_minimum": ledger.progress.outcome == BELOW_MINIMUM}
-    for name, is_on in standing.items():
-        if is_on:
-            level = "critical" if name == "run_failed" else "warning"
-            if tx.save_alert(AlertRow(run.sync, name, level, ledger.now_us, message)):
-                log.warning("alert.raised", alert=name, level=level, sync_id=run.sync, run_id=run.id)
-        elif status != "skipped" and tx.drop_alert(run.sync, name):
-            log.info("alert.recovered", alert=name, sync_id=run.sync, run_id=run.id)
+    if standing is None:
+        return  # the next look ends what stands
+    run, counters = ledger.run, ledger.counters
+    looked_at_all = run.kind not in ("live", "clear")
+    now = (counters.members_in, counters.list_after)
+    runs = standing.options.alerts.list_difference.runs
+    facts = RunFacts(
+        status=status,
+        message=mask_text(message),
+        is_below_minimum=ledger.progress.outcome == BELOW_MINIMUM,
+        planned=counters.planned_total,
+        wrong=counters.failed + counters.rejected_destination,
+        given_up=counters.skipped.get("given_up", 0) if looked_at_all else None,
+        sizes=(now, *_sizes_before(ledger, runs - 1)) if looked_at_all else (),
+        mode=standing.options.mode,
+    )
+    verdicts = judge_run(standing.options.alerts, facts)
+    settle_alerts(ledger.tx, about(standing, run=run.id), verdicts, now_us=ledger.now_us)
+
+
+def _sizes_before(ledger: RunLedger, runs: int) -> list[tuple[int, int]]:
+    """(members in, members listed) after the runs before this one, newest first."""
+    rows = ledger.tx.finished_runs(ledger.run.sync, limit=runs) if runs > 0 else []
+    counted = [read_counters(row.counters) for row in rows]
+    return [(one.members_in, one.list_after) for one in counted]

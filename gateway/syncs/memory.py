@@ -11,7 +11,8 @@ from gateway.core.guards import Finding, PlanFacts
 from gateway.core.run_counters import RunCounters
 from gateway.core.sync_effects import Result
 from gateway.core.sync_entries import Member, Membership
-from gateway.core.sync_plan import Planned
+from gateway.core.sync_options import Mode
+from gateway.core.sync_plan import Planned, owes_resend_after
 from gateway.core.sync_records import Entry, Record, RecordProblem, State, Unmappable
 from gateway.store.sync_rows import ABSENT, ASSUMED, ERASED, IN, OUT, PRESENT, UNSURE, Listed, RecordRow, Standing
 
@@ -25,8 +26,11 @@ PUT: Final = 4
 LIST: Final = 5  # one row, for the upload of a whole list
 SENT_FROM: Final = ERASE
 
-Stage = Literal["start", "refresh", "plan", "freeze", "judge", "keep", "send", "mark", "strip", "snap", "close", "undo"]
-"""Where a run stands. start: nothing done. refresh: records made anew after an edit. plan, freeze: page by page.
+Stage = Literal[
+    "start", "move", "refresh", "plan", "freeze", "judge", "keep", "send", "mark", "strip", "snap", "close", "undo"
+]
+"""Where a run stands. start: nothing done. move: another list is kept from now on, and what was delivered to the one before is
+put away. refresh: records made anew after an edit. plan, freeze: page by page.
 judge: guards. keep: records that change without a request. send. mark, strip: after a whole list was taken.
 snap: the list as it is now is kept. undo: what was planned is taken out. close."""
 
@@ -39,11 +43,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A run's way so far. after: the last member planned, frozen or marked. entry: the last one stripped, in hex.
 
     facts, findings: of the plan. outcome, message: how a whole list ended, and in words. ends_as: the status decided on before
-    the close ("" lets the counters decide). earlier: what attempts of the whole list have come to.
+    the close ("" lets the counters decide). earlier: what attempts of the whole list have come to. settings: JSON text of the
+    audience settings that the run's deliveries go out with, whatever the files say by then. line: beside after, while moving.
+    planned_us: when the plan was whole.
     """
 
     stage: Stage = "start"
     after: int = 0
+    line: int = 0
+    settings: str = ""
+    planned_us: int = 0
     entry: str = ""
     facts: PlanFacts | None = None
     findings: tuple[Finding, ...] = ()
@@ -59,24 +68,45 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     part: int = 0
 
 
-class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sync remembers of its runs. schedule: as last seen. mode, version, target: of the last run.
+class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which list a sync keeps. id: the platform's. finders: settings by which it is found while no id is known.
 
-    owes_resend: see `core/sync_plan.py`. log_days, keeps_log, snapshots: of the mapping as last seen, for the janitor.
+    accounts: other settings that a list cannot do without. settings: all of them, so that a list can be sent to later.
+    """
+
+    id: str = ""
+    finders: dict[str, str] = {}
+    accounts: dict[str, str] = {}
+    settings: dict[str, object] = {}
+
+
+class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sync remembers of its runs. schedule: as last seen. mode, target: of the last run.
+
+    owes_resend: see `core/sync_plan.py`. all_added_us: start of the last run that added everybody. log_days, keeps_log,
+    snapshots: of the mapping as last seen, for the janitor.
+    target: JSON text of a `Target`. moves_to, moves_from: the syncs that what was delivered goes to, and comes from, while the
+    sync turns to another list. is_parked: it keeps what was delivered to a list that its mapping has left; clears_old: people
+    are taken off that list. deleted_by: whether the entry was taken out of the files.
     """
 
     last_upload_us: int = 0
     schedule: str = ""
     mode: str = ""
-    version: str = ""
     target: str = ""
     owes_resend: bool = False
+    all_added_us: int = 0
     has_run: bool = False
     log_days: int | None = None
     keeps_log: bool = True
     snapshots: int = 0
     delete_after: Literal["", "clear"] = ""
+    deleted_by: Literal["", "file", "file_while_paused"] = ""
     is_live_waiting: bool = False
+    moves_to: int = 0
+    moves_from: int = 0
+    clears_old: bool = False
+    is_parked: bool = False
 
 
 class RecordMore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,6 +138,7 @@ _progress = msgspec.json.Decoder(Progress)
 _memory = msgspec.json.Decoder(SyncMemory)
 _counters = msgspec.json.Decoder(RunCounters)
 _more = msgspec.json.Decoder(RecordMore)
+_target = msgspec.json.Decoder(Target)
 _body = msgspec.msgpack.Decoder(OperationBody)
 encode_body = msgspec.msgpack.Encoder().encode
 encode_json = msgspec.json.Encoder().encode
@@ -123,6 +154,21 @@ def read_memory(blob: bytes) -> SyncMemory:
     return _memory.decode(blob) if blob else SyncMemory()
 
 
+def with_mode(memory: SyncMemory, mode: Mode) -> SyncMemory:
+    """A sync's memory with today's mode in it; leaving subtractive mode owes a resend."""
+    if memory.mode == mode:
+        return memory
+    owes = memory.owes_resend or (
+        memory.mode == "subtractive" and owes_resend_after(old_mode="subtractive", new_mode=mode)
+    )
+    return replace(memory, mode=mode, owes_resend=owes)
+
+
+def read_target(text: str) -> Target | None:
+    """A list that a sync remembers; None before its first run."""
+    return _target.decode(text) if text else None
+
+
 def read_counters(blob: bytes) -> RunCounters:
     """A run's counters; zeros for none."""
     return _counters.decode(blob) if blob else RunCounters()
@@ -136,6 +182,11 @@ def read_body(blob: bytes) -> OperationBody:
 def read_more(blob: bytes) -> RecordMore:
     """What is rare in a record."""
     return _more.decode(blob) if blob else RecordMore()
+
+
+def encode_more(more: RecordMore) -> bytes:
+    """What is rare in a record, as it is stored: nothing for nothing."""
+    return b"" if more == RecordMore() else encode_json(more)
 
 
 def member_key(member: int) -> str:
@@ -177,6 +228,17 @@ def member_of(row: RecordRow) -> Member:
     )
 
 
+def orphans_of(row: RecordRow) -> list[bytes]:
+    """Identities that a list may still hold of a member beside the one that was sent last."""
+    return [bytes.fromhex(orphan.identity) for orphan in read_more(row.more).orphans]
+
+
+def was_erasure_tried(row: RecordRow) -> bool:
+    """Whether a deleted person's erasure was asked for and did not get through."""
+    problem = read_more(row.more).problem
+    return problem is not None and problem.op == "erase"
+
+
 def with_record(row: RecordRow, record: Record, *, run: int, settles_exit: bool = False) -> RecordRow | None:
     """The stored record with the planner's record in it; None where nothing is left to be kept."""
     sent = record.sent
@@ -195,7 +257,7 @@ def with_record(row: RecordRow, record: Record, *, run: int, settles_exit: bool 
         sent=sent.payload if sent is not None else b"",
         sent_fingerprint=bytes.fromhex(sent.fingerprint) if sent is not None else b"",
         sent_entry=bytes.fromhex(sent.identity) if sent is not None else b"",
-        more=b"" if more == RecordMore() else encode_json(more),
+        more=encode_more(more),
         changed_us=record.changed_us or row.changed_us,
         run=run,
     )

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.core.errors import OrderError
 from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
 from gateway.core.sync_options import SyncOptions
 from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
 from gateway.store.sync_rows import SyncRow
+from gateway.syncs.memory import Target, read_memory, read_target
+
+PARKED_MARK = "#"  # behind the mapping's key in that of a sync that keeps what was delivered to a list it has left
 
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """A sync with everything it needs to run."""
+    """A sync with everything it needs to run. parked: the list its mapping has left, where it keeps what that one holds."""
 
     sync: SyncRow
     audience: AudienceRow
     destination: CompiledDestination
     mapping: CompiledMapping
     options: SyncOptions
+    parked: Target | None = None
 
     @property
     def name(self) -> str:
@@ -44,6 +49,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     def audience_settings(self) -> dict[str, object]:
         """The mapping's own settings laid over what the latest event said."""
+        if self.parked is not None:
+            return self.parked.settings
         said = _decode_object(self.sync.event_settings) if self.sync.event_settings else {}
         return {**said, **(self.entry() or {})}
 
@@ -63,12 +70,28 @@ def sync_name(sync: SyncRow, audience: AudienceRow) -> str:
 
 def standing_of(sync: SyncRow, audiences: dict[int, AudienceRow], rulebook: Rulebook) -> Standing | None:
     """The sync with its mapping, or None where the rulebook has none for it (any more)."""
-    found = rulebook.mapping(sync.mapping)
+    parked = parked_target(sync)
+    found = rulebook.mapping(sync.mapping if parked is None else sync.mapping.rpartition(PARKED_MARK)[0])
     audience = audiences.get(sync.audience)
     if found is None or audience is None or found[1].sync is None:
         return None
-    standing = Standing(sync=sync, audience=audience, destination=found[0], mapping=found[1], options=found[1].sync)
+    standing = Standing(
+        sync=sync, audience=audience, destination=found[0], mapping=found[1], options=found[1].sync, parked=parked
+    )
     return standing if standing.entry() is not None else None
+
+
+def parked_target(sync: SyncRow) -> Target | None:
+    """The list that its mapping has left, where a sync keeps what was delivered to one; else None."""
+    if PARKED_MARK not in sync.mapping:
+        return None
+    memory = read_memory(sync.memory)
+    return read_target(memory.target) if memory.is_parked else None
+
+
+def source_quiet_s(audience: AudienceRow, now_us: int) -> float | None:
+    """Seconds since the audience's last event; None before its first. What the guard `stale_source_after` looks at."""
+    return max(0, now_us - audience.last_event_us) / 1_000_000 if audience.last_event_us else None
 
 
 def standings(view: StateView, rulebook: Rulebook) -> list[Standing]:
@@ -79,12 +102,19 @@ def standings(view: StateView, rulebook: Rulebook) -> list[Standing]:
 
 
 def find_sync(view: StateView, wanted: str) -> tuple[SyncRow, AudienceRow] | None:
-    """The sync that a person means: its whole id, with the audience's key or id as its last part."""
+    """The sync that a person means: its number, or its whole id with the audience's id or key as its last part.
+
+    Raises OrderError where several audiences have the key.
+    """
     audiences = {one.id: one for one in view.audiences()}
-    for sync in view.syncs():
-        audience = audiences.get(sync.audience)
-        if audience is not None and wanted in (
-            sync_name(sync, audience), f"{sync.mapping}/{audience.name}", str(sync.id)
-        ):  # fmt: skip
+    known = [(sync, audiences[sync.audience]) for sync in view.syncs() if sync.audience in audiences]
+    for sync, audience in known:
+        if wanted in (f"{sync.mapping}/{audience.name}", str(sync.id)):
             return sync, audience
-    return None
+    found = [one for one in known if wanted == sync_name(*one)]
+    if len(found) > 1:
+        exact = ", ".join(f"{sync.mapping}/{audience.name} ({sync.id})" for sync, audience in found)
+        raise OrderError(
+            400, "ambiguous_sync", f"Several syncs are called {wanted}. Name one by id or number: {exact}."
+        )
+    return found[0] if found else None

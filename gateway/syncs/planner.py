@@ -14,7 +14,8 @@ from gateway.core.sync_plan import Planned, PlanRules, plan_member
 from gateway.core.sync_records import Entry
 from gateway.store.api import StateView
 from gateway.store.sync_rows import PlannedRow, RecordRow
-from gateway.syncs.memory import ERASE, KEEP, PUT, RECEIVE, REMOVE, OperationBody, encode_body, member_of
+from gateway.syncs.list_records import RecordsOfList
+from gateway.syncs.memory import ERASE, KEEP, PUT, RECEIVE, REMOVE, OperationBody, encode_body, member_of, orphans_of
 
 PAGE_RECORDS = 1_000
 
@@ -38,15 +39,15 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_page(
-    view: StateView, sync: int, rules: PlanRules, *, after: int, members: Sequence[int] | None = None
+    view: StateView, records: RecordsOfList, rules: PlanRules, *, after: int, members: Sequence[int] | None = None
 ) -> Page:
     """Plan the next page behind a member. members: only these (a live run)."""
     if members is not None:
-        rows = _with_claimants(view, sync, view.records_of(sync, members))
+        rows = _with_claimants(view, records, records.of(view, members))
     else:
-        rows = view.records(sync, after=(after, 2**62), limit=PAGE_RECORDS, settled=rules.kind in LOOKS_AT_ALL)
+        rows = records.page(view, after=after, limit=PAGE_RECORDS, settled=rules.kind in LOOKS_AT_ALL)
     frozen = [(row, member_of(row)) for row in rows]
-    shared = _shared(view, sync, frozen)
+    shared = _shared(view, records, frozen)
     planned = tuple(
         PlannedMember(row, member, plan_member(member, rules, shared.sharing(member) if shared else ALONE))
         for row, member in frozen
@@ -55,10 +56,10 @@ def plan_page(
     return Page(members=planned, after=None if is_last else rows[-1].member)
 
 
-def _with_claimants(view: StateView, sync: int, rows: list[RecordRow]) -> list[RecordRow]:
+def _with_claimants(view: StateView, records: RecordsOfList, rows: list[RecordRow]) -> list[RecordRow]:
     """Some records and those that claim the same entries: whoever leaves an entry leaves it to one of them."""
-    entries = [entry for row in rows for entry in (row.entry, row.sent_entry) if entry]
-    found = {(row.member, row.line): row for row in (*rows, *view.claimants(sync, entries))}
+    entries = [entry for row in rows for entry in (row.entry, row.sent_entry, *orphans_of(row)) if entry]
+    found = {(row.member, row.line): row for row in (*rows, *records.claimants(view, entries))}
     return [found[key] for key in sorted(found)]
 
 
@@ -91,7 +92,9 @@ def first_phase(planned: Planned) -> int:
     return REMOVE if planned.takes else PUT
 
 
-def _shared(view: StateView, sync: int, frozen: Sequence[tuple[RecordRow, Member]]) -> SharedEntries | None:
+def _shared(
+    view: StateView, records: RecordsOfList, frozen: Sequence[tuple[RecordRow, Member]]
+) -> SharedEntries | None:
     """All claims on the identities of a page that more than one member has; None where there are none."""
     exits = {
         member.rendered.identity
@@ -99,7 +102,7 @@ def _shared(view: StateView, sync: int, frozen: Sequence[tuple[RecordRow, Member
         if member.unknown_exit and isinstance(member.rendered, Entry)
     }
     wanted = exits.union(claim.identity for _row, member in frozen for claim in claims_of(member))
-    found = view.claimants(sync, [bytes.fromhex(one) for one in wanted])
+    found = records.claimants(view, [bytes.fromhex(one) for one in wanted])
     claims = [claim for row in found for claim in claims_of(member_of(row)) if claim.identity in wanted]
     owners: dict[str, set[str]] = {}
     for claim in claims:

@@ -14,21 +14,24 @@ from msgspec.structs import replace
 from gateway.core.guards import check_guards, is_held, is_still_approved
 from gateway.core.rulebook import Rulebook
 from gateway.core.run_timing import is_list_due
-from gateway.core.sync_plan import PlanRules, RunKind, kind_of_run, owes_resend_after
-from gateway.observe import logs, metrics
+from gateway.core.sync_plan import PlanRules, RunKind, is_resend_due, kind_of_run
+from gateway.observe import metrics
 from gateway.store.api import StateStore, StateTx, StateView
-from gateway.store.sync_rows import AlertRow, RunRow
+from gateway.store.sync_rows import IN_THE_MAKING, RunRow
+from gateway.syncs.alarms import end_held, raise_held
 from gateway.syncs.closing import close_run
+from gateway.syncs.list_records import RecordsOfList
 from gateway.syncs.memory import (
     Progress,
     SyncMemory,
     encode_json,
     read_memory,
     read_progress,
+    with_mode,
 )
-from gateway.syncs.names import Standing, is_connected, standing_of
+from gateway.syncs.names import Standing, is_connected, source_quiet_s, standing_of
 from gateway.syncs.planner import LOOKS_AT_ALL, Page, count_page, operations_of, plan_page
-from gateway.syncs.sending import keep, send, undo
+from gateway.syncs.sending import end_waiting, keep, send, stop_run, undo
 from gateway.syncs.settling import (
     Attempted,
     RunLedger,
@@ -37,6 +40,7 @@ from gateway.syncs.settling import (
     settle_list,
 )
 from gateway.syncs.snapshots import keep_part
+from gateway.syncs.targets import move, settle_target
 from gateway.syncs.whole_lists import freeze, judge_list, mark, strip
 
 Refresh = Callable[[int, str, int, int], Awaitable[int | None]]
@@ -45,8 +49,6 @@ Refresh = Callable[[int, str, int, int], Awaitable[int | None]]
 PIECE_ROWS = 1_000
 NOT_CONNECTED = "The platform's list is not known: give its `external_id`, or `create`, in the mapping's `audiences`."
 LIVE_MEMBERS_MAX = 1_000  # of one live run; the others have the next one
-
-log = logs.logger()
 _US_PER_S = 1_000_000
 
 
@@ -78,7 +80,7 @@ class Runner:
 
     async def advance(self, run_id: int) -> bool:
         """One step of an open run; False where it has to wait for something (or has ended)."""
-        run, standing = await self._state.read(lambda view: self._look(view, run_id))
+        run, standing = await self._state.read(lambda view: self.look(view, run_id))
         if run is None or run.status not in ("planning", "sending"):
             return False
         progress = read_progress(run.progress)
@@ -100,18 +102,20 @@ class Runner:
         sync = standing.sync
         last = await self._refresh(sync.id, sync.mapping, sync.audience, progress.after)
 
+        version = standing.mapping.version
+        served = self._rulebook().mapping(sync.mapping)
+        is_same = served is not None and served[1].version == version
+
         def go_on(tx: StateTx) -> bool:
-            found = tx.run(run.id)
-            if found is None or read_progress(found.progress).stage != "refresh":
+            found, kept = tx.run(run.id), tx.sync(sync.id)
+            if found is None or kept is None or read_progress(found.progress).stage != "refresh":
                 return False
-            stage = "start" if last is None else "refresh"
-            tx.save_run(
-                replace(
-                    found,
-                    config=standing.mapping.version,
-                    progress=encode_json(replace(progress, stage=stage, after=last or 0)),
-                )
-            )
+            is_whole = is_same and kept.rendering == IN_THE_MAKING + version
+            if last is None and is_whole:
+                tx.save_sync(replace(kept, rendering=version))
+            # Edited meanwhile: the first look sees that the records are of several versions, and has them made once more.
+            stage = "start" if last is None or not is_whole else "refresh"
+            tx.save_run(replace(found, progress=encode_json(replace(progress, stage=stage, after=last or 0))))
             return True
 
         return await self._state.write(go_on)
@@ -122,7 +126,7 @@ class Runner:
 
     def settled(self, tx: StateTx, run_id: int, attempts: Sequence[Attempted]) -> None:
         """Take in attempts of one run, within the transaction that settles its deliveries."""
-        run, standing = self._look(tx, run_id)
+        run, standing = self.look(tx, run_id)
         if run is None:
             return
         ledger = self.ledger(tx, run, standing)
@@ -134,7 +138,8 @@ class Runner:
             settle_attempts(ledger, singles)
         ledger.save()
 
-    def _look(self, view: StateView, run_id: int) -> tuple[RunRow | None, Standing | None]:
+    def look(self, view: StateView, run_id: int) -> tuple[RunRow | None, Standing | None]:
+        """A run, and its sync with everything it needs; None for what is not there (any more)."""
         run = view.run(run_id)
         if run is None:
             return None, None
@@ -143,7 +148,7 @@ class Runner:
         return run, standing_of(sync, audiences, self._rulebook()) if sync is not None else None
 
     def _step(self, tx: StateTx, run_id: int, lanes: set[str]) -> bool:
-        run, standing = self._look(tx, run_id)
+        run, standing = self.look(tx, run_id)
         if run is None or standing is None or run.status not in ("planning", "sending"):
             return False
         ledger = self.ledger(tx, run, standing)
@@ -157,6 +162,8 @@ class Runner:
                 self._start(ledger, standing)
             case "plan" | "refresh":
                 return True
+            case "move":
+                return move(ledger)
             case "freeze":
                 freeze(ledger, standing)
             case "judge":
@@ -183,9 +190,8 @@ class Runner:
     # the first look ------------------------------------------------------------------------------------------------
     def _start(self, ledger: RunLedger, standing: Standing) -> None:
         run, tx, now_us = ledger.run, ledger.tx, ledger.now_us
-        memory = _remember_mode(tx, standing)
         capabilities = standing.mapping.capabilities
-        is_fresh = standing.mapping.version in (run.config, memory.version)
+        is_fresh = standing.sync.rendering == standing.mapping.version
         ledger.run = run = replace(run, started_us=run.started_us or now_us, config=standing.mapping.version)
         if not standing.is_enabled:
             ledger.progress = Progress(stage="close", ends_as="skipped", outcome="destination_disabled")
@@ -195,16 +201,23 @@ class Runner:
                 stage="close", ends_as="skipped", outcome="audience_not_connected", message=NOT_CONNECTED
             )
             return
+        ledger.run = run = replace(run, started_us=run.started_us or now_us)
+        if not settle_target(ledger, standing, self._rulebook(), lambda other: self._end(tx, other)):
+            return
+        memory = _remember_mode(tx, run.sync, standing)
         kind: str = run.kind or kind_of_run(
             is_first=not memory.has_run,
             mode=standing.options.mode,
             initial=standing.options.initial,
             capabilities=capabilities,
-            owes_resend=memory.owes_resend,
+            owes_resend=memory.owes_resend
+            or is_resend_due(standing.options.resend_every_s, last_us=memory.all_added_us, now_us=now_us),
         )
         ledger.run = replace(run, kind=kind)
         if self._refresh is not None and not is_fresh and kind not in ("clear", "live"):
-            ledger.run = replace(ledger.run, config="")
+            sync = tx.sync(run.sync)
+            assert sync is not None, "its run is there"
+            tx.save_sync(replace(sync, rendering=IN_THE_MAKING + standing.mapping.version))
             ledger.progress = replace(ledger.progress, stage="refresh", after=0)
             return
         if kind == "replace":
@@ -235,22 +248,24 @@ class Runner:
             retry=standing.options.retry,
             capabilities=standing.mapping.capabilities,
             mapping_version=standing.mapping.version,
-            destination_version=standing.destination.definition.api_version,
+            destination_version=standing.destination.definition.version,
             removals_held=removals_held,
-            erasures_only=standing.sync.status in ("paused", "deleted"),
+            # A run that a person ordered while it is paused, or that went on when it was, is a run like any other.
+            erasures_only=kind == "live" and standing.sync.status in ("paused", "deleted"),
         )
 
     async def _plan(self, run: RunRow, standing: Standing, progress: Progress) -> bool:
         """Plan one page beside the writer, then keep it together with the run's progress."""
-        rules = self.rules(standing, run.kind)
 
         def plan(view: StateView) -> tuple[Page, list[int] | None]:
             about = None
-            if run.kind == "live":
-                about = view.erased_members(run.sync, limit=LIVE_MEMBERS_MAX) + view.touched(
-                    run.sync, limit=LIVE_MEMBERS_MAX
-                )
-            return plan_page(view, run.sync, rules, after=progress.after, members=about), about
+            is_live = run.kind == "live"
+            rules = self.rules(standing, run.kind, removals_held=is_live and view.held_run(run.sync) is not None)
+            if is_live:
+                about = view.erased_members(run.sync, limit=LIVE_MEMBERS_MAX)
+                if not rules.erasures_only:
+                    about += view.touched(run.sync, limit=LIVE_MEMBERS_MAX)
+            return plan_page(view, RecordsOfList(sync=run.sync), rules, after=progress.after, members=about), about
 
         page, about = await self._state.read(plan)
         return await self._state.write(lambda tx: self._keep_page(tx, run.id, standing, page, progress.after, about))
@@ -283,7 +298,7 @@ class Runner:
         run, tx = ledger.run, ledger.tx
         if run.kind == "replace" and not judge_list(ledger, standing):
             return True
-        quiet_s = None
+        quiet_s = source_quiet_s(standing.audience, ledger.now_us)
         facts = ledger.counters.facts(source_quiet_s=quiet_s, is_initial=not read_memory(standing.sync.memory).has_run)
         held_before = ledger.progress.facts
         # A live run is about a few people, the plan's shares say nothing of it.
@@ -295,7 +310,7 @@ class Runner:
         if is_stopped and run.approved_by and held_before is not None:
             held_by = frozenset(one.guard for one in ledger.progress.findings)
             is_stopped = not is_still_approved(held_before, facts, held_by=held_by, findings=findings)
-        ledger.progress = replace(ledger.progress, facts=facts, findings=tuple(findings))
+        ledger.progress = replace(ledger.progress, facts=facts, findings=tuple(findings), planned_us=ledger.now_us)
         if is_stopped:
             reason = (
                 " ".join(one.message for one in findings if one.reaction == "hold")
@@ -305,14 +320,27 @@ class Runner:
             while tx.drop_plan(run.id, limit=PIECE_ROWS):
                 pass
             tx.drop_list(run.id, limit=2**31)
-            _raise_alert(tx, run.sync, "held", "critical", ledger.now_us, reason)
+            raise_held(tx, standing, run=run.id, now_us=ledger.now_us, reason=reason)
             metrics.SYNC_HELD.labels(standing.name).set(1)
             return False
-        if tx.drop_alert(run.sync, "held"):
-            log.info("alert.recovered", alert="held", sync_id=run.sync)
+        if run.kind != "live":  # a live run may go on beside a held one
+            end_held(tx, standing, run=run.id, now_us=ledger.now_us)
         ledger.progress = replace(ledger.progress, stage="send" if run.kind == "replace" else "keep")
         ledger.run = replace(run, status="sending")
         return True
+
+    def _end(self, tx: StateTx, run: RunRow) -> None:
+        """Stop a run of another sync: nothing more of it goes out."""
+        sync = tx.sync(run.sync)
+        assert sync is not None, "its run is there"
+        audiences = {one.id: one for one in tx.audiences()}
+        ledger = self.ledger(tx, run, standing_of(sync, audiences, self._rulebook()))
+        message = "Its list is kept by another run now."
+        if run.status in ("queued", "held"):
+            end_waiting(ledger, message)
+        else:
+            stop_run(ledger, ends_as="cancelled", message=message)
+        ledger.save()
 
     def _give_up(self, tx: StateTx, run_id: int) -> bool:
         """The mapping is gone: nothing of the run can be sent any more."""
@@ -320,7 +348,7 @@ class Runner:
         if run is None:
             return False
         ledger = self.ledger(tx, run, None)
-        if ledger.progress.stage in ("start", "refresh"):
+        if ledger.progress.stage in ("start", "move", "refresh"):
             ledger.progress = replace(ledger.progress, stage="close", ends_as="skipped", outcome="destination_disabled")
             close_run(ledger, None)
             ledger.save()
@@ -337,24 +365,15 @@ class Runner:
         return went_on
 
 
-def _remember_mode(tx: StateTx, standing: Standing) -> SyncMemory:
-    """The sync's memory with today's mode in it; leaving subtractive mode owes a resend."""
-    memory = read_memory(standing.sync.memory)
-    mode = standing.options.mode
-    if memory.mode == mode:
-        return memory
-    owes = memory.owes_resend or (
-        memory.mode == "subtractive" and owes_resend_after(old_mode="subtractive", new_mode=mode)
-    )
-    memory = replace(memory, mode=mode, owes_resend=owes)
-    tx.save_sync(replace(standing.sync, memory=encode_json(memory)))
+def _remember_mode(tx: StateTx, number: int, standing: Standing) -> SyncMemory:
+    """The sync's memory with today's mode in it."""
+    sync = tx.sync(number)
+    assert sync is not None, "its run is there"
+    before = read_memory(sync.memory)
+    memory = with_mode(before, standing.options.mode)
+    if memory != before:
+        tx.save_sync(replace(sync, memory=encode_json(memory)))
     return memory
-
-
-def _raise_alert(tx: StateTx, sync: int, name: str, level: str, now_us: int, message: str) -> None:
-    """Let an alert stand, and tell of it the first time."""
-    if tx.save_alert(AlertRow(sync, name, level, now_us, message)):
-        log.warning("alert.raised", alert=name, level=level, sync_id=sync, reason=message)
 
 
 def _terms(standing: Standing | None) -> Terms:
@@ -362,9 +381,10 @@ def _terms(standing: Standing | None) -> Terms:
         return Terms()
     return Terms(
         retry=standing.options.retry,
+        breaker=standing.destination.definition.run_breaker,
         log=standing.options.log,
         mapping_version=standing.mapping.version,
-        destination_version=standing.destination.definition.api_version,
+        destination_version=standing.destination.definition.version,
     )
 
 

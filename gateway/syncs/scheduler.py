@@ -18,10 +18,14 @@ from gateway.observe import logs, metrics
 from gateway.store import ListSnapshot
 from gateway.store.api import StateStore, StateTx
 from gateway.store.sync_rows import RunRow, SyncRow
-from gateway.syncs.memory import encode_body, encode_json, read_body, read_memory
+from gateway.syncs.crashes import doubt_claimed
+from gateway.syncs.file_entries import follow_files
+from gateway.syncs.memory import encode_json, read_memory, read_progress, was_erasure_tried
 from gateway.syncs.names import Standing, standings
-from gateway.syncs.runner import Refresh, Runner, moment
+from gateway.syncs.runner import LIVE_MEMBERS_MAX, Refresh, Runner, moment
 from gateway.syncs.settling import Attempted
+from gateway.syncs.targets import owe_clears
+from gateway.syncs.watch import Watch
 
 PARALLEL_RUNS_MAX = 4
 LOOK_S = 1.0  # a tick is met at most this late
@@ -60,6 +64,8 @@ class Syncs:
         self._rulebook = rulebook
         self._clock = clock
         self._wake = asyncio.Event()
+        self._erasing: dict[int, frozenset[int]] = {}
+        self._watch = Watch(state=state, rulebook=rulebook, clock=clock)
         self.runner = Runner(
             state=state,
             rulebook=rulebook,
@@ -77,6 +83,11 @@ class Syncs:
             return None
         return ListSnapshot(self._folder, run, found[1])
 
+    async def goes_on(self, run: int) -> bool:
+        """Whether a run still sends: it was neither stopped nor ended."""
+        found = await self._state.read(lambda view: view.run(run))
+        return found is not None and found.status == "sending" and read_progress(found.progress).stage == "send"
+
     def settled(self, tx: StateTx, attempts: Sequence[Attempted], *, now_us: int) -> None:  # noqa: ARG002 - the ledger asks the clock
         """Take in what became of runs' deliveries, in the transaction that settles them."""
         by_run: dict[int, list[Attempted]] = {}
@@ -91,8 +102,11 @@ class Syncs:
 
     # the loop ----------------------------------------------------------------------------------------------------------
     async def recover(self) -> None:
-        """Before any lane starts: what was on its way when the engine died may have had its effect."""
-        unsure = await self._state.write(_mark_unsure)
+        """Before any lane starts: what was on its way when the engine died may have had its effect.
+
+        It is asked for again; where a destination must not be asked twice, it waits for a person instead.
+        """
+        unsure = await self._state.write(lambda tx: doubt_claimed(tx, self.runner))
         if unsure:
             log.warning("syncs.recovered", operations_unsure=unsure)
 
@@ -115,6 +129,7 @@ class Syncs:
         """One turn: ticks, queued runs, one stretch of every open run. False where nothing more can be done now."""
         await self._state.write(self._tick)
         await self._state.write(self._start_queued)
+        await self._watch.look()
         open_runs = await self._state.read(lambda view: view.open_runs())
         worked = False
         for run in open_runs:
@@ -130,7 +145,9 @@ class Syncs:
         """Claim every tick that has passed, and move its sync on, in one transaction."""
         now_us = self._clock()
         caught_up: list[int] = []
-        for standing in standings(tx, self._rulebook()):
+        follow_files(tx, self._rulebook(), now_us)
+        all_standings = standings(tx, self._rulebook())
+        for standing in all_standings:
             sync = standing.sync
             if sync.status in ("deleted", "deleting", "paused"):
                 continue
@@ -162,35 +179,47 @@ class Syncs:
                 caught_up.append(sync.id)
         if len(caught_up) > 1:
             _spread(tx, caught_up, now_us)
-        self._go_live(tx, now_us)
+        owe_clears(tx, [one for one in all_standings if one.parked is not None], now_us)
+        self._go_live(tx, all_standings, now_us)
 
-    def _go_live(self, tx: StateTx, now_us: int) -> None:
-        """Live runs: for deletions whatever the schedule or a pause, and for syncs that follow events."""
+    def _go_live(self, tx: StateTx, all_standings: Sequence[Standing], now_us: int) -> None:
+        """Live runs: for deletions whatever the schedule or a pause, and for syncs that follow events.
+
+        They start at once or not now, so that none is ever queued in a tick's way; one held run does not stop them.
+        """
         erased = set(tx.erased_syncs())
         touched = tx.touched_since()
         if not erased and not touched:
             return
-        for standing in standings(tx, self._rulebook()):
+        room = PARALLEL_RUNS_MAX - sum(run.status in ("planning", "sending") for run in tx.open_runs())
+        for standing in all_standings:
             sync = standing.sync
-            if standing.mapping.capabilities.takes_whole_lists:
+            if standing.mapping.capabilities.takes_whole_lists or room <= 0:
                 continue
-            oldest_us, count = touched.get(sync.id, (0, 0))
+            is_free = tx.queued_run(sync.id) is None or tx.held_run(sync.id) is not None
+            if not is_free or tx.running_run(sync.id) is not None:
+                continue
+            is_due = _follows_events(standing, *touched.get(sync.id, (0, 0)), now_us=now_us)
             if sync.id in erased and sync.status != "deleting":
-                last = tx.runs(sync=sync.id, limit=1)
-                is_due = not last or last[0].kind != "live" or now_us - last[0].finished_us >= ERASE_AGAIN_US
-            else:
-                schedule = standing.options.schedule
-                is_on = count and sync.status in ("active", "errored") and isinstance(schedule, Continuous)
-                is_due = (
-                    bool(is_on)
-                    and isinstance(schedule, Continuous)
-                    and (
-                        now_us - oldest_us >= schedule.max_delay_s * 1_000_000
-                        or count >= standing.mapping.batch_events_max
+                is_due = self._owes_erasures(tx, sync, now_us) or is_due
+            if is_due:
+                tx.add_run(
+                    RunRow(
+                        id=0, sync=sync.id, kind="live", trigger="event", status="planning", queued_us=now_us,
+                        due_us=now_us, started_us=now_us,
                     )
-                )
-            if is_due and tx.open_run(sync.id) is None and tx.queued_run(sync.id) is None:
-                tx.add_run(RunRow(id=0, sync=sync.id, kind="live", trigger="event", queued_us=now_us, due_us=now_us))
+                )  # fmt: skip
+                room -= 1
+
+    def _owes_erasures(self, tx: StateTx, sync: SyncRow, now_us: int) -> bool:
+        """Whether a run is due for deleted people alone: at once for those nobody tried yet, else some minutes after the last."""
+        last = tx.runs(sync=sync.id, limit=1)
+        members = tx.erased_members(sync.id, limit=LIVE_MEMBERS_MAX)
+        untried = {row.member for row in tx.records_of(sync.id, members) if not was_erasure_tried(row)}
+        before, self._erasing[sync.id] = self._erasing.get(sync.id, frozenset()), frozenset(untried)
+        if untried - before or not last or last[0].kind != "live":
+            return True
+        return bool(last[0].finished_us) and now_us - last[0].finished_us >= ERASE_AGAIN_US
 
     def _scheduled(self, tx: StateTx, standing: Standing, now_us: int) -> SyncRow:
         """The sync with its next tick: the first one of a new sync, another where the schedule was edited."""
@@ -238,19 +267,28 @@ class Syncs:
         return False
 
     def _start_queued(self, tx: StateTx) -> None:
-        """Start queued runs, oldest first, one a sync and a few at a time."""
+        """Start queued and approved runs, oldest first, one a sync and a few at a time."""
         now_us = self._clock()
         runs = tx.open_runs()
         busy = {run.sync for run in runs if run.status in ("planning", "sending")}
-        open_syncs = {run.sync for run in runs if run.status != "queued"}
+        held = {run.sync for run in runs if run.status == "held"}
         for run in runs:
             if len(busy) >= PARALLEL_RUNS_MAX:
                 return
-            if run.status != "queued" or run.sync in open_syncs or run.due_us > now_us:
-                continue
-            tx.save_run(replace(run, status="planning", started_us=now_us))
-            busy.add(run.sync)
-            open_syncs.add(run.sync)
+            # What a person has let go waits for the live run that went on beside it.
+            is_next = run.status == "held" and bool(run.approved_by)
+            is_next = is_next or (run.status == "queued" and run.due_us <= now_us and run.sync not in held)
+            if is_next and run.sync not in busy:
+                tx.save_run(replace(run, status="planning", started_us=run.started_us or now_us))
+                busy.add(run.sync)
+
+
+def _follows_events(standing: Standing, oldest_us: int, count: int, *, now_us: int) -> bool:
+    """Whether a continuous sync has gathered events for long enough, or as many as one batch holds."""
+    schedule = standing.options.schedule
+    if not isinstance(schedule, Continuous) or not count or standing.sync.status not in ("active", "errored"):
+        return False
+    return now_us - oldest_us >= schedule.max_delay_s * 1_000_000 or count >= standing.mapping.batch_events_max
 
 
 def _spread(tx: StateTx, syncs: Sequence[int], now_us: int) -> None:
@@ -259,12 +297,3 @@ def _spread(tx: StateTx, syncs: Sequence[int], now_us: int) -> None:
     runs.sort(key=lambda run: run.scheduled_us)
     for run, delay_s in zip(runs, catch_up_delays_s(len(runs)), strict=True):
         tx.save_run(replace(run, due_us=now_us + round(delay_s * 1_000_000)))
-
-
-def _mark_unsure(tx: StateTx) -> int:
-    """Note of every run's operation that was on its way that its attempt came to nobody knows what."""
-    claimed = tx.planned_of(tx.run_deliveries_claimed())
-    for row in claimed.values():
-        body = read_body(row.body)
-        tx.save_planned(replace(row, body=encode_body(replace(body, earlier="unsure"))))
-    return len(claimed)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.core.sync_effects import Effect
+from gateway.core.sync_records import ABSENT, Entry
 from gateway.store.rows import NewDelivery
 from gateway.store.sync_rows import ERASED, PlannedRow
 from gateway.syncs.memory import KEEP, PUT, SENT_FROM, encode_json, read_body, read_memory, record_of
@@ -33,6 +34,7 @@ def keep(ledger: RunLedger) -> None:
             memory,
             has_run=memory.has_run or run.kind != "live",
             owes_resend=memory.owes_resend and run.kind != "resend",
+            all_added_us=run.started_us if run.kind in ("initial", "resend") else memory.all_added_us,
         )
         tx.save_sync(replace(sync, memory=encode_json(memory)))
         return
@@ -70,7 +72,7 @@ def send(ledger: RunLedger, standing: Standing, lanes: set[str]) -> bool:
 
 def _release(ledger: RunLedger, standing: Standing, rows: list[PlannedRow]) -> None:
     tx, now_us = ledger.tx, ledger.now_us
-    settings = encode_json(standing.audience_settings())
+    settings = ledger.progress.settings.encode() or encode_json(standing.audience_settings())
     erased = {
         row.member
         for row in tx.records_of(ledger.run.sync, (one.member for one in rows if one.phase == PUT))
@@ -87,7 +89,7 @@ def _release(ledger: RunLedger, standing: Standing, rows: list[PlannedRow]) -> N
         operation, payload = "replace", b"{}"
         if body.planned is not None and (body.planned.put is not None or body.planned.takes):
             operation, entry = next_entry(row, body)
-            payload = _with_remembered(entry.payload, entry.remembered)
+            payload = with_remembered(entry)
         deliveries.append(
             NewDelivery(
                 standing.destination.key, standing.mapping.key, standing.sync.audience, row.member, operation, payload,
@@ -104,6 +106,7 @@ def undo(ledger: RunLedger) -> bool:
     rows = tx.drop_plan(run.id, limit=PIECE_ROWS)
     if rows:
         cancel(ledger, [row for row in rows if row.phase >= SENT_FROM])
+        _uncount(ledger, [row for row in rows if row.phase < SENT_FROM])
         return True
     tx.drop_unsent(run.id)
     rows = tx.drop_plan(run.id, limit=PIECE_ROWS, unreleased=False)
@@ -116,14 +119,36 @@ def undo(ledger: RunLedger) -> bool:
     return True
 
 
+def _uncount(ledger: RunLedger, rows: list[PlannedRow]) -> None:
+    """Records that were counted as changed when they were planned, and stay as they are."""
+    stored = {row.member: row for row in ledger.tx.records_of(ledger.run.sync, (one.member for one in rows))}
+    for one in rows:
+        record = read_body(one.body).record
+        if record is not None:
+            row = stored.get(one.member)
+            ledger.counters.count_change(record, ABSENT if row is None else record_of(row))
+
+
+def end_waiting(ledger: RunLedger, message: str) -> None:
+    """Cancel a run that is queued or held: nothing of it was sent, and nothing of what it planned was stored."""
+    counters = ledger.counters
+    counters.cancelled, counters.list_change, counters.list_after = counters.planned_total, 0, counters.list_before
+    started_us = ledger.run.started_us or ledger.now_us
+    ledger.run = replace(
+        ledger.run, status="cancelled", reason=message, started_us=started_us, finished_us=ledger.now_us
+    )
+
+
 def stop_run(ledger: RunLedger, *, ends_as: str, message: str) -> None:
     """Send nothing more of a run; what is on its way is awaited, the rest counts as cancelled."""
+    if ledger.progress.stage in ("start", "move", "refresh") and ledger.run.kind != "replace":
+        ledger.counters.list_before = ledger.tx.listed_count(ledger.run.sync)  # the plan was not begun
     ledger.run = replace(ledger.run, status="sending" if ledger.run.status == "held" else ledger.run.status)
     ledger.progress = replace(ledger.progress, stage="undo", ends_as=ends_as, message=message)
 
 
-def _with_remembered(payload: bytes, remembered: bytes) -> bytes:
+def with_remembered(entry: Entry) -> bytes:
     """An entry's payload with what the platform gave for it, which its removal may need."""
-    if not remembered:
-        return payload
-    return encode_json({**_decode_object(payload), **_decode_object(remembered)})
+    if not entry.remembered:
+        return entry.payload
+    return encode_json({**_decode_object(entry.payload), **_decode_object(entry.remembered)})

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gateway.core.events import Place
 from gateway.core.outcomes import Delivered, Outcome
 from gateway.core.run_counters import RunCounters
+from gateway.core.run_limits import RunBreaker
 from gateway.core.sync_effects import Effect, Result, Stamp, after_put, after_takes, result_of
 from gateway.core.sync_options import Log, Retry
 from gateway.core.sync_plan import Planned
@@ -33,13 +34,12 @@ from gateway.syncs.memory import (
 )
 
 PROBLEMS_LOGGED_WITHOUT_LOG = 20  # lines of a run whose sync keeps no log
-BREAKER_FIRST = 200  # operations after which a run is judged first
-BREAKER_EVERY = 1_000
-BREAKER_SHARE = 0.5
-BREAKER = "breaker: more than half of the records were refused"
+BREAKER = "breaker: more than {share:.0%} of {records} records were refused"
 MESSAGE_CHARS_MAX = 300
 
 NOWHERE = Place(0, 0, 0)
+
+_decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Attempted(Protocol):
@@ -73,11 +73,20 @@ class Attempted(Protocol):
     def requests(self) -> int:
         """Made by the whole attempt, told with its first delivery."""
 
+    @property
+    def bytes(self) -> int:
+        """Of their bodies, told likewise."""
+
+    @property
+    def waited_ms(self) -> int:
+        """Until the attempt behind this one, told likewise."""
+
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a mapping counts when answers are settled."""
+    """What of a mapping and its destination counts when answers are settled."""
 
     retry: Retry = Retry()
+    breaker: RunBreaker = RunBreaker()
     log: Log = Log()
     mapping_version: str = ""
     destination_version: str = ""
@@ -131,6 +140,7 @@ class RunLedger:
             first_us=body.first_us,
             before=body.before,
             after=after,
+            payload=_payload_of(body.planned),
         )
 
     def log(
@@ -148,8 +158,11 @@ class RunLedger:
         first_us: int = 0,
         before: str = "",
         after: str = "",
+        payload: bytes = b"",
     ) -> None:
-        """Add a line to the sync log, as far as the sync keeps one."""
+        """Add a line to the sync log, as far as the sync keeps one. payload: whose fields are named, JSON text."""
+        if status == "rejected":
+            self.counters.count_code(code or _code(message))
         log = self.terms.log
         if not log.keep:
             if status == "accepted" or self.progress.log_left >= PROBLEMS_LOGGED_WITHOUT_LOG:
@@ -164,7 +177,7 @@ class RunLedger:
             RowResult(
                 self.run.sync, self.run.id, self._seq, reference, operation, status, stage, code or _code(message),
                 message[:MESSAGE_CHARS_MAX], http_status, attempts, batch, first_us or self.now_us, self.now_us, before[:8],
-                after[:8],
+                after[:8], ",".join(_decode_names(payload)) if payload else "",
             )
         )  # fmt: skip
         self._seq += 1
@@ -177,13 +190,22 @@ class RunLedger:
     def _judge(self, result: Result) -> None:
         """Stop a run of which most records are refused: sending more would not make it better."""
         judged, rejected = self.progress.judged + 1, self.progress.judged_rejected + (result == "rejected")
-        size = BREAKER_FIRST if judged <= BREAKER_FIRST and not self.progress.considered_us else BREAKER_EVERY
-        if judged >= size:
-            if rejected > judged * BREAKER_SHARE and self.progress.stage == "send":
-                self.progress = replace(self.progress, stage="undo", ends_as="failed", message=BREAKER)
+        breaker = self.terms.breaker
+        verdict = breaker.judge(judged, rejected, is_first=not self.progress.considered_us)
+        if verdict != "wait":
+            if verdict == "stop" and self.progress.stage == "send":
+                message = BREAKER.format(share=breaker.share, records=judged)
+                self.progress = replace(self.progress, stage="undo", ends_as="failed", message=message)
             judged, rejected = 0, 0
             self.progress = replace(self.progress, considered_us=self.now_us)
         self.progress = replace(self.progress, judged=judged, judged_rejected=rejected)
+
+
+def _payload_of(plan: Planned) -> bytes:
+    """What an operation puts on the list, else what it takes away first."""
+    if plan.put is not None:
+        return plan.put.payload
+    return plan.takes[0].payload if plan.takes else b""
 
 
 def put_record(tx: StateTx, run: RunRow, row: RecordRow, record: Record, *, settles_exit: bool = False) -> None:
@@ -206,7 +228,7 @@ def settle_attempts(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
     operations = tx.planned_of(one.row.id for one in attempts)
     rows = {row.member: row for row in tx.records_of(ledger.run.sync, (one.member for one in operations.values()))}
     for attempt in attempts:
-        ledger.counters.requests += attempt.requests
+        _count_attempt(ledger.counters, attempt)
         planned = operations.get(attempt.row.id)
         if planned is None:
             continue
@@ -226,6 +248,12 @@ def settle_attempts(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
             rows[planned.member] = kept
         else:
             rows.pop(planned.member, None)
+
+
+def _count_attempt(counters: RunCounters, attempt: Attempted) -> None:
+    counters.requests += attempt.requests
+    counters.bytes += attempt.bytes
+    counters.waited_ms += attempt.waited_ms
 
 
 def blank_record(tx: StateTx, member: int, now_us: int) -> RecordRow:
@@ -274,9 +302,8 @@ def _settle_part(
 def settle_list(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
     """Take in what became of a whole list."""
     for attempt in attempts:
-        ledger.counters.requests += attempt.requests
+        _count_attempt(ledger.counters, attempt)
         ledger.counters.attempts += 1
-        ledger.counters.bytes += attempt.counts.get("bytes", 0)
         result = result_of(attempt.outcome, earlier=ledger.progress.earlier)
         reason = "" if isinstance(attempt.outcome, Delivered) else attempt.outcome.reason
         progress = replace(

@@ -1,52 +1,54 @@
-"""Syncs and runs as operators see them: JSON-ready, without personal data. Reads only; works beside a running engine."""
+"""Syncs as operators see them: JSON-ready, without personal data. Reads only; works beside a running engine."""
 
 from __future__ import annotations
 
-from gateway.core.run_counters import broken_sums
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gateway.core.sync_health import HealthFacts, health_of
 from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
-from gateway.store.sync_rows import RowResult, RunRow, SyncRow
-from gateway.syncs.memory import read_counters, read_memory, read_progress
+from gateway.store.sync_rows import IN_THE_MAKING, RecordShares, RowResult, RunRow, SyncRow
+from gateway.syncs.memory import SyncMemory, read_counters, read_memory, read_progress
 from gateway.syncs.names import sync_name
 
 Shown = dict[str, object]
 
 LAST_RUNS = 10
-PROBLEMS_SHOWN = 20
-
-_NAMES_OF_STATUS = {
-    "held": "A run waits for a person: look at its plan, then `gateway run approve` or `reject`.",
-    "paused": "Paused by a person: `gateway sync resume`.",
-    "errored": "The last run failed; the next tick tries again.",
-    "deleted": "Deleted; `gateway sync undelete` brings it back within 30 days.",
-    "deleting": "Its list is being cleared; it is deleted when that has succeeded.",
-}
+SEVERAL_VERSIONS = "*"  # of `SyncRow.rendering`: the records were made by several versions
 
 
-def sync_list(view: StateView, *, deleted: bool = False) -> list[Shown]:
-    """All syncs, one line each."""
+def sync_list(view: StateView, *, deleted: bool = False, after: int = 0, limit: int = 0) -> list[Shown]:
+    """Syncs by number, one line each, behind `after`. limit: 0 for all."""
     audiences = {one.id: one for one in view.audiences()}
-    return [
-        _sync(view, sync, audiences[sync.audience])
+    chosen = [
+        sync
         for sync in view.syncs()
-        if sync.audience in audiences and (deleted or sync.status != "deleted")
+        if sync.id > after and sync.audience in audiences and (deleted or sync.status != "deleted")
     ]
+    return [_sync(view, sync, audiences[sync.audience]) for sync in (chosen[:limit] if limit else chosen)]
 
 
-def sync_page(view: StateView, sync: SyncRow, audience: AudienceRow) -> Shown:
-    """One sync: standing, sizes, who makes up the difference, its last runs."""
-    counts = view.record_counts(sync.id)
+def sync_page(view: StateView, sync: SyncRow, audience: AudienceRow, *, now_us: int) -> Shown:
+    """One sync: standing and health, sizes and who makes up the difference, freshness, versions, guards, alerts, last runs."""
+    counts, shares = view.record_counts(sync.id), view.record_shares(sync.id)
     runs = view.runs(sync=sync.id, limit=LAST_RUNS)
+    memory = read_memory(sync.memory)
+    oldest_us = shares.oldest_unsent_us
     return {
         **_sync(view, sync, audience),
         "members_in": counts.members_in,
         "waiting": counts.waiting,
-        "unmappable": view.unmappable_count(sync.id),
+        "difference": audience.members - sync.listed,
+        "makes_it_up": _difference(view, sync, memory, shares),
+        "freshness_s": max(0, now_us - oldest_us) // 1_000_000 if oldest_us else 0,
+        **_versions(view, sync),
+        "guards": _guards(view, sync, runs),
         "alerts": [
             {"name": one.name, "level": one.level, "since_us": one.since_us, "message": one.message}
             for one in view.alerts(sync.id)
         ],
-        "runs": [run_line(run) for run in runs],
+        "runs": [{**run_line(run), "counters": counters_shown(run)} for run in runs],
     }
 
 
@@ -68,34 +70,20 @@ def run_line(run: RunRow) -> Shown:
         "finished_us": run.finished_us,
         "planned": counters.planned_total,
         "done": counters.accepted_total,
-        "wrong": counters.failed + counters.rejected_destination + counters.rejected_mapping + counters.unsure,
+        "wrong": _wrong(run),
     }
 
 
-def run_page(view: StateView, run: RunRow) -> Shown:
-    """One run: timeline, counters with their sums, guards, problems by code, a sample of its log."""
-    counters, progress = read_counters(run.counters), read_progress(run.progress)
-    waiting, released = view.planned_left(run.id)
-    wrong = [
-        line
-        for status in ("rejected", "failed", "unsure")
-        for line in view.row_results(run=run.id, status=status, limit=PROBLEMS_SHOWN)
-    ]
-    by_code: dict[str, int] = {}
-    for line in wrong:
-        by_code[line.code or line.status] = by_code.get(line.code or line.status, 0) + 1
-    return {
-        **run_line(run),
-        "stage": progress.stage,
-        "approved_by": run.approved_by,
-        "counters": {name: getattr(counters, name) for name in counters.__struct_fields__},
-        "broken_sums": broken_sums(counters) if run.status in ("succeeded", "partial", "failed", "cancelled") else [],
-        "guards": [{"guard": one.guard, "reaction": one.reaction, "message": one.message} for one in progress.findings],
-        "waiting": waiting,
-        "in_flight": released,
-        "problems": by_code,
-        "sample": [result_line(line) for line in wrong[:PROBLEMS_SHOWN]],
-    }
+def counters_shown(run: RunRow) -> Shown:
+    """A run's counters by name."""
+    counters = read_counters(run.counters)
+    return {name: getattr(counters, name) for name in counters.__struct_fields__}
+
+
+def guards_shown(run: RunRow) -> list[Shown]:
+    """What the guards said of a run's plan."""
+    findings = read_progress(run.progress).findings
+    return [{"guard": one.guard, "reaction": one.reaction, "message": one.message} for one in findings]
 
 
 def result_line(line: RowResult) -> Shown:
@@ -103,23 +91,87 @@ def result_line(line: RowResult) -> Shown:
     return {name: getattr(line, name) for name in RowResult.__struct_fields__}
 
 
+def iso(us: int) -> str | None:
+    """A moment as RFC 3339 text, UTC; None for none."""
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds") if us else None
+
+
 def _sync(view: StateView, sync: SyncRow, audience: AudienceRow) -> Shown:
+    """One line. `sync_mode`, `last_synced_at` and `status_error` are the names that other systems have for such things."""
     memory = read_memory(sync.memory)
-    held = view.open_run(sync.id)
-    word = "held" if held is not None and held.status == "held" else sync.status
+    held, running = view.held_run(sync.id), view.running_run(sync.id)
+    last = view.run(sync.last_run) if sync.last_run else None
+    health = health_of(
+        HealthFacts(
+            status=sync.status,
+            status_error=sync.status_error,
+            held_run=held.id if held is not None else 0,
+            held_reason=held.reason if held is not None else "",
+            alerts=[(one.name, one.level, one.message) for one in view.alerts(sync.id)],
+            last_run=sync.last_run,
+            last_status=last.status if last is not None else "",
+            last_wrong=_wrong(last) if last is not None else 0,
+        )
+    )
+    shown_open = running or held
     return {
         "id": sync.id,
         "name": sync_name(sync, audience),
         "mapping": sync.mapping,
         "audience": audience.key,
-        "status": word,
-        "why": sync.status_error or (held.reason if word == "held" and held else "") or _NAMES_OF_STATUS.get(word, ""),
+        "status": "held" if held is not None else sync.status,
+        "status_error": sync.status_error,
+        "health": health.word,
+        "why": health.why,
         "mode": memory.mode,
+        "sync_mode": memory.mode,
         "audience_size": audience.members,
         "list_size": sync.listed,
-        "open_run": held.id if held is not None else None,
+        "open_run": shown_open.id if shown_open is not None else None,
         "next_us": sync.next_us,
         "last_run": sync.last_run,
         "last_synced_us": sync.last_synced_us,
+        "last_synced_at": iso(sync.last_synced_us),
         "last_success_us": sync.last_success_us,
+        "updated_us": sync.updated_us,
     }
+
+
+def _wrong(run: RunRow) -> int:
+    counters = read_counters(run.counters)
+    return counters.failed + counters.rejected_destination + counters.rejected_mapping + counters.unsure
+
+
+def _difference(view: StateView, sync: SyncRow, memory: SyncMemory, shares: RecordShares) -> Shown:
+    """Who makes up the difference between the audience and the list, by why."""
+    problems = view.problem_counts(sync.id)
+    is_additive, is_subtractive = memory.mode == "additive", memory.mode == "subtractive"
+    return {
+        "to_add": 0 if is_subtractive else shares.to_add,
+        "to_track": shares.to_add if is_subtractive else 0,
+        "to_update": 0 if is_subtractive else shares.to_update,
+        "to_remove": 0 if is_additive else shares.gone_and_listed,
+        "to_erase": shares.to_erase,
+        "retained": shares.gone_and_listed if is_additive else 0,
+        "unmappable": shares.unmappable,
+        "quarantined": {code or "refused": count for kind, code, count in problems if kind == "rejected"},
+        "failed": {code or "no answer": count for kind, code, count in problems if kind == "failed"},
+        "unsure": shares.unsure,
+        "shared": shares.shared,
+    }
+
+
+def _versions(view: StateView, sync: SyncRow) -> Shown:
+    """Which mapping the records were made by, and how many people were put on the list by an earlier one."""
+    version = sync.rendering.removeprefix(IN_THE_MAKING)
+    known = version if version != SEVERAL_VERSIONS else ""
+    older = (
+        sum(count for one, count in view.listed_by_version(sync.id).items() if one not in (known, "")) if known else 0
+    )
+    return {"mapping_version": known, "delivered_under_older": older}
+
+
+def _guards(view: StateView, sync: SyncRow, runs: Sequence[RunRow]) -> list[Shown]:
+    """What the guards say of the run that is held, else of the last that was planned."""
+    run = view.held_run(sync.id) or next((one for one in runs if one.kind not in ("live", "clear")), None)
+    return [{"run": run.id, **one} for one in guards_shown(run)] if run is not None else []

@@ -69,6 +69,11 @@ def difference(view: StateView, older: int, newer: int, *, reference_key: bytes)
     return {"older": older, "newer": newer, **counts, "members": shown}
 
 
+def read_part(body: bytes) -> list[Entry]:
+    """The entries of one stored part, in order of member and line."""
+    return _decode(zlib.decompress(body))
+
+
 def _entries(view: StateView, run: int) -> Iterator[Entry]:
     for _members, body in view.snapshot_parts(run):
-        yield from _decode(zlib.decompress(body))
+        yield from read_part(body)

@@ -18,6 +18,11 @@ STRIP_ENTRIES = 10_000
 BELOW_MINIMUM = "below_minimum"
 
 
+def remembered_since_us(forget_after_s: int | None, now_us: int) -> int:
+    """Members whose latest event is older stand on no list; 0 where nobody is forgotten."""
+    return 0 if forget_after_s is None else now_us - forget_after_s * 1_000_000
+
+
 def freeze(ledger: RunLedger, standing: Standing) -> None:
     """Copy one page of members into the run's list."""
     last = ledger.tx.freeze_page(
@@ -26,6 +31,7 @@ def freeze(ledger: RunLedger, standing: Standing) -> None:
         after=ledger.progress.after,
         members=FREEZE_MEMBERS,
         keeps_out=standing.options.mode == "additive",
+        since_us=remembered_since_us(standing.options.forget_after_s, ledger.run.started_us),
     )
     ledger.progress = replace(ledger.progress, stage="judge" if last is None else "freeze", after=last or 0)
 

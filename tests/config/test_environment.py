@@ -50,3 +50,42 @@ def test_all_problems_are_told_at_once(tmp_path):
         "GATEWAY_ADMIN_TOKEN",
     ):
         assert name in str(caught.value)
+
+
+ALERTING = {
+    "GATEWAY_ALERT_WEBHOOK_URL": "https://hooks.example.com/x",
+    "GATEWAY_ALERT_WEBHOOK_SECRET": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=",
+    "GATEWAY_ALERT_EMAIL_TO": "ops@example.com, night@example.com",
+    "GATEWAY_ALERT_EMAIL_FROM": "gateway@example.com",
+    "GATEWAY_SMTP_HOST": "mail.example.com",
+}
+
+
+def test_where_alerts_go_is_read_whole():
+    """Recipients as a list; port and security as documented."""
+    settings = read_environment(ALERTING)
+    assert (settings.alert_email_to, settings.smtp_port, settings.smtp_security) == (
+        ("ops@example.com", "night@example.com"), 587, "starttls",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"GATEWAY_ALERT_WEBHOOK_URL": "ftp://x"}, "GATEWAY_ALERT_WEBHOOK_URL must"),
+        ({"GATEWAY_ALERT_WEBHOOK_SECRET": ""}, "GATEWAY_ALERT_WEBHOOK_SECRET must"),
+        ({"GATEWAY_ALERT_WEBHOOK_SECRET": "hunter2"}, "GATEWAY_ALERT_WEBHOOK_SECRET must"),
+        ({"GATEWAY_ALERT_EMAIL_TO": "Ops <ops@example.com>"}, "GATEWAY_ALERT_EMAIL_TO must"),
+        ({"GATEWAY_ALERT_EMAIL_TO": ",".join(["a@example.com"] * 21)}, "more than 20"),
+        ({"GATEWAY_ALERT_EMAIL_FROM": ""}, "GATEWAY_ALERT_EMAIL_FROM must"),
+        ({"GATEWAY_SMTP_HOST": ""}, "GATEWAY_SMTP_HOST is not set"),
+        ({"GATEWAY_SMTP_SECURITY": "ssl"}, "GATEWAY_SMTP_SECURITY must be one of"),
+        ({"GATEWAY_SMTP_PORT": "0"}, "GATEWAY_SMTP_PORT must be"),
+    ],
+)
+def test_where_alerts_go_is_checked(changed, named):
+    """What is missing or wrong is named, and no secret is repeated."""
+    with pytest.raises(SettingsError) as caught:
+        read_environment(ALERTING | changed)
+    assert named in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -148,11 +148,12 @@ class Engine:
             is_first=not self.has_run, mode=self.mode, initial=self.initial, capabilities=self.capabilities,
             owes_resend=self.owes_resend,
         )  # fmt: skip
-        run = self.plan(kind, removals_held=removals_held, about=about)
         min_gap_s = self.capabilities.full_replace_min_gap_s
+        if kind == "replace" and not is_list_due(now=self.now, last_upload_at=self.uploaded_at, min_gap_s=min_gap_s):
+            unplanned = Run(kind=kind, status="planning", counters=RunCounters(list_before=self.list_size))
+            return self._end(unplanned, "skipped", "not_due")
+        run = self.plan(kind, removals_held=removals_held, about=about)
         if kind == "replace":
-            if not is_list_due(now=self.now, last_upload_at=self.uploaded_at, min_gap_s=min_gap_s):
-                return self._end(run, "skipped", "not_due")
             lines = {planned.listed.identity for _, planned in run.plan if planned.listed is not None}
             if len(lines) < self.capabilities.min_distinct:
                 return self._end(run, "skipped", "below_minimum")

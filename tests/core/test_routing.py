@@ -109,6 +109,15 @@ def test_the_entrys_settings_lie_over_the_events() -> None:
     assert delivery.audience_settings == {"a": 1, "b": 2, "event_external_id": "x-9"}
 
 
+def test_an_event_cannot_choose_the_list_by_its_audience_settings() -> None:
+    """Only the entry says which list it is, and whether one is made; else whatever was made before would be passed by."""
+    body = audience_body()
+    body["context"]["personas"]["audience_settings"] = {"external_id": "stranger", "create": True, "region": "eu"}  # type: ignore[index]
+    (delivery,) = route(event(body), rulebook(destination(mapping(audiences={"vip": {}})))).deliveries
+    assert delivery.audience_settings is not None
+    assert delivery.audience_settings == {"region": "eu"}
+
+
 TRACK = 'type = "track"'
 
 

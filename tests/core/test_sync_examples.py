@@ -364,12 +364,14 @@ def test_46_a_list_is_uploaded_every_day_even_unchanged() -> None:
 
 
 def test_47_within_the_gap_a_list_is_not_due() -> None:
-    """Three left, five hours on: nothing; twenty hours on they are dropped without a removal request."""
+    """Three left, five hours on: nobody is even looked at; twenty hours on they are dropped without a removal request."""
     engine = uploaded()
     depart(engine, 1, 2, 3)
     engine.pass_time(hours=5)
+    before = states(engine)
     run = engine.run()
-    assert (run.status, run.reason) == ("skipped", "not_due")
+    assert (run.status, run.reason, run.counters.considered, run.counters.requests) == ("skipped", "not_due", 0, 0)
+    assert (states(engine), len(engine.platform.listed)) == (before, 1_612)
     engine.pass_time(hours=15)
     run = engine.run()
     assert (outcomes(run.counters), run.counters.requests) == ({"updated": 1_609, "removed": 3}, 1)

@@ -211,7 +211,9 @@ RETRIES = [
     (rejected(), {}, {"mapping_version": "2"}, "add"),
     (rejected(), {}, {"destination_version": "2"}, "add"),
     (rejected(), {}, {"now_us": 7 * DAY_US}, "add"),
-    (rejected(next_try_us=0), {}, {"now_us": 700 * DAY_US}, "quarantined"),
+    (rejected(next_try_us=0), {"recheck_rejected_after_s": None}, {"now_us": 700 * DAY_US}, "quarantined"),
+    (rejected(next_try_us=0), {}, {"now_us": 6 * DAY_US}, "quarantined"),
+    (rejected(next_try_us=0), {}, {"now_us": 7 * DAY_US}, "add"),
     (rejected(), {"rejected": "every_run"}, {}, "add"),
     (rejected(), {"rejected": "never"}, {"rendered": H1_NEW, "now_us": 70 * DAY_US}, "quarantined"),
     (failed(), {}, {}, "add"),
@@ -422,6 +424,57 @@ def test_an_entry_that_another_needs_is_never_taken() -> None:
         assert plans["l"].takes == ()
     replaced = plan_all([member("in", H2, record("present"), key="l"), needing], rules())
     assert (replaced["l"].takes, replaced["l"].put) == ((), H2)
+
+
+H3 = entry("h3", ltv=10)
+
+# membership, rendered, record (sent, orphans), mode, identities another member wants → operation, takes, put
+SHARED = [
+    ("in", H2, (H2, (H1, H3)), "mirror", {H1}, "update", (H3,), None),
+    ("in", H2, (H2, (H1, H3)), "mirror", {H1, H3}, "unchanged", (), None),
+    ("in", H2, (H2, (H1, H3)), "additive", {H1}, "unchanged", (), None),
+    ("in", H2, (H1, (H3,)), "mirror", {H1}, "replace", (H3,), H2),
+    ("in", H2, (H1, (H3,)), "mirror", {H3}, "replace", (H1,), H2),
+    ("in", H2, (H1, (H3,)), "mirror", set(), "replace", (H1, H3), H2),
+    ("in", H2, (H1, (H3,)), "additive", {H3}, "add", (), H2),
+    ("out", None, (H2, (H1, H3)), "mirror", {H1}, "remove", (H2, H3), None),
+    ("out", None, (H2, (H1, H3)), "subtractive", {H2}, "remove", (H1, H3), None),
+    ("out", None, (H2, (H1,)), "mirror", {H1, H2}, "unchanged", (), None),
+    ("erased", None, (H2, (H1, H3)), "additive", {H3}, "erase", (H2, H1), None),
+    ("erased", None, (H2, (H1,)), "subtractive", {H1, H2}, "unchanged", (), None),
+]
+
+
+@pytest.mark.parametrize(("membership", "rendered", "sent", "mode", "wanted", "expected", "takes", "put"), SHARED)
+def test_what_others_want_of_a_members_entries_stays(
+    membership: str,
+    rendered: Entry | None,
+    sent: tuple[Entry, tuple[Entry, ...]],
+    mode: str,
+    wanted: set[Entry],
+    expected: str,
+    takes: tuple[Entry, ...],
+    put: Entry | None,
+) -> None:
+    """Whichever of sent and orphans they are, in every mode; they pass to who wants them, and the member lets them go."""
+    known = record("present", sent=sent[0], orphans=sent[1])
+    others = [member("in", one, key=f"other{number}") for number, one in enumerate(sorted(wanted, key=str))]
+    plans = plan_all([member(membership, rendered, known), *others], rules(mode))
+    assert (word(plans["m"]), plans["m"].takes, plans["m"].put) == (expected, takes, put)
+    assert all(plans[one.key].receives for one in others)
+    left = plans["m"].record
+    assert left is None or not {one.identity for one in left.entries} & {one.identity for one in wanted}
+
+
+def test_orphans_wait_with_the_removals_of_a_held_run() -> None:
+    """What is in the way of a changed entry goes; what a held run would take off stays until a person has looked."""
+    held = rules(kind="live", removals_held=True)
+    known = record("present", orphans=(OLD,))
+    assert word(plan_member(member("in", H1, known), held)) == "removals_held"
+    replaced = plan_member(member("in", H2, known), held)
+    assert (replaced.takes, replaced.put) == ((H1,), H2)
+    done = after_takes(known, replaced, ["accepted"], Stamp(now_us=1)).record
+    assert after_put(done, replaced, "accepted", Stamp(now_us=1)).record.entries == (H2, OLD)
 
 
 def test_an_entry_passes_with_its_state_and_new_fields_follow_as_an_update() -> None:

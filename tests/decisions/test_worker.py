@@ -408,6 +408,31 @@ async def test_what_was_decided_is_counted(engine: Engine) -> None:
     assert metrics.BACKLOG_FRAMES._value.get() == 0
 
 
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([body(), body()], {"applied": 1, "duplicate": 1}),
+        ([body(), body(number=2, is_member=False), body(number=3, at_us=-120_000_000)], {"applied": 2, "stale": 1}),
+        ([body(), body(is_member=False, at_us=-30_000_000)], {"applied": 1, "message_id_reused": 1}),
+        ([{"type": "track", "event": "Page Seen", "userId": "u-1", "messageId": "m-9"}], {}),
+    ],
+)
+async def test_membership_events_are_counted_once_each(
+    engine: Engine, events: list[dict[str, object]], expected: dict[str, int]
+) -> None:
+    """By what the ledger made of them; events that say nothing of an audience are not among them."""
+
+    def counts() -> dict[str, float]:
+        results = ("applied", "stale", "duplicate", "message_id_reused", "too_late")
+        return {result: metrics.MEMBERSHIP_EVENTS.labels("track", result)._value.get() for result in results}
+
+    before = counts()
+    for event in events:
+        await engine.keep(event)
+        await engine.decide()
+    assert {result: count - before[result] for result, count in counts().items() if count > before[result]} == expected
+
+
 class Quoting:
     """A transform whose error repeats the event."""
 

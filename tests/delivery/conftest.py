@@ -15,9 +15,10 @@ from gateway.core.definitions import Action, Definition
 from gateway.core.events import Place
 from gateway.core.http_messages import NoAnswerError, Request
 from gateway.core.outcomes import Delivered, Outcome, Unreachable
-from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
+from gateway.core.rulebook import CompiledDestination, CompiledMapping, LaneBounds, Rulebook
+from gateway.delivery.bounds import LaneLimits
 from gateway.delivery.lanes import Lanes
-from gateway.delivery.worker import LaneLimits
+from gateway.delivery.runs import RunAttempt
 from gateway.destinations import REGISTRY
 from gateway.destinations.base import Batch, Context, Owed, Performed
 from gateway.destinations.http_client import PartnerHttp
@@ -90,6 +91,10 @@ class Partner:
         """Answer what hangs, with success."""
         self._gate.set()
 
+    def hold(self) -> None:
+        """Let what hangs from now on hang again."""
+        self._gate = asyncio.Event()
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
@@ -147,9 +152,12 @@ class FakeDestination:
 
     def __init__(self) -> None:
         self.owed: list[Owed] = []
+        self.facts: list[dict[str, object]] = []
+        self.puts_off: Callable[[dict[str, object]], Outcome | None] = lambda _payload: None
 
     async def perform(self, batch: Batch, context: Context) -> Performed:
         self.owed += batch.owed
+        self.facts.append(batch.sync)
         if any("boom" in one.payload for one in batch.owed):
             raise ValueError(f"canary {batch.owed[0].payload}")
         body = json.dumps([one.payload["n"] for one in batch.owed]).encode()
@@ -167,7 +175,8 @@ class FakeDestination:
             outcome = outcome_of_status(answer.status, answer.headers, now_us=context.now_us, partner="Fake")
             if isinstance(outcome, Delivered) and not answer.body.startswith(b"{"):
                 outcome = Unreachable(reason="Fake answered something that is not JSON.", status=answer.status)
-        return Performed(outcomes=(outcome,) * len(batch.owed), request=f"POST {len(batch.owed)} records")
+        outcomes = tuple(self.puts_off(one.payload) or outcome for one in batch.owed)
+        return Performed(outcomes=outcomes, request=f"POST {len(batch.owed)} records")
 
     async def test(self, _settings: dict[str, object], _context: Context) -> Sequence[str]:
         return []
@@ -218,6 +227,26 @@ def mapping_maker() -> Callable[..., CompiledMapping]:
     return mapping_of
 
 
+class RecordingRuns:
+    """The syncs' side: keeps what it is told. stopped: runs that send nothing more."""
+
+    def __init__(self) -> None:
+        self.told: list[RunAttempt] = []
+        self.stopped: set[int] = set()
+
+    async def snapshot(self, _run: int) -> None:
+        return None
+
+    async def goes_on(self, run: int) -> bool:
+        return run not in self.stopped
+
+    def settled(self, _tx: StateTx, attempts: Sequence[RunAttempt], *, now_us: int) -> None:
+        self.told += attempts
+
+    def wake(self) -> None:
+        pass
+
+
 class Rig:
     """Everything a test turns. `lane` is the default lane; `partner` the default partner."""
 
@@ -234,6 +263,8 @@ class Rig:
         self.lanes: Lanes | None = None
         self.task: asyncio.Task[None] | None = None
         self.limits = LaneLimits(requests_per_s=10_000.0)
+        self.runs = RecordingRuns()
+        self.more: dict[str, Any] = {}
 
     @property
     def partner(self) -> Partner:
@@ -244,21 +275,29 @@ class Rig:
         return Rulebook(version="1", destinations=tuple(self.destinations.values()), sources={})
 
     def set_lane(
-        self, lane: str, *, enabled: bool = True, mappings: Sequence[CompiledMapping] = (), **settings: Any
+        self,
+        lane: str,
+        *,
+        enabled: bool = True,
+        mappings: Sequence[CompiledMapping] = (),
+        definition: Definition = FakeDestination.definition,
+        limits: LaneBounds | None = None,
+        **settings: Any,
     ) -> None:
         """Put or change a configured destination, as a changed file would."""
         settings = {"api_url": self.partners[lane].url, "token": "t1", **settings}
         self.destinations[lane] = CompiledDestination(
-            key=lane, name=lane, definition=FakeDestination.definition, settings=settings, enabled=enabled,
-            mappings=tuple(mappings) or (mapping_of(f"{lane}/m"),), corrections=frozenset(),
+            key=lane, name=lane, definition=definition, settings=settings, enabled=enabled,
+            mappings=tuple(mappings) or (mapping_of(f"{lane}/m"),), corrections=frozenset(), limits=limits,
         )  # fmt: skip
         if self.lanes is not None:
             self.lanes.rulebook_changed()
 
     def start(self) -> None:
         self.lanes = Lanes(
-            state=self.state, rulebook=lambda: self.rulebook, registry={"fake": self.destination, **REGISTRY}, http=self.http,
-            clock=self.clock, chance=lambda: self.jitter, limits=self.limits,
+            state=self.state, rulebook=lambda: self.rulebook, http=self.http,
+            registry={"fake": self.destination, **REGISTRY, **self.more},
+            clock=self.clock, chance=lambda: self.jitter, limits=self.limits, runs=self.runs,
         )  # fmt: skip
         self.task = asyncio.create_task(self.lanes.run())
 
@@ -270,13 +309,20 @@ class Rig:
         self.lanes = self.task = None
 
     async def owe(
-        self, numbers: Iterable[int], *, lane: str = "a", mapping: str = "m", member: int | None = None, **more: Any
+        self,
+        numbers: Iterable[int],
+        *,
+        lane: str = "a",
+        mapping: str = "m",
+        member: int | None = None,
+        run: int = 0,
+        **more: Any,
     ) -> None:
         """Record deliveries with `n` and wake the lane. member: None gives each its own person."""
         rows = [
             NewDelivery(
                 lane, f"{lane}/{mapping}", 0, n + 1 if member is None else member, "enter",
-                msgspec.json.encode({"n": n, **more}), Place(1, 1, 0), self.clock(), self.clock(),
+                msgspec.json.encode({"n": n, **more}), Place(1, 1, 0), self.clock(), self.clock(), run=run,
             )
             for n in numbers
         ]  # fmt: skip

@@ -14,9 +14,9 @@ from gateway.core.errors import StoreError
 from gateway.core.events import Place
 from gateway.core.retries import FAILURES_MAX
 from gateway.delivery import operations, send
-from gateway.delivery.batches import HALVING_REQUESTS_MAX
+from gateway.delivery.batches import halving_requests_max
+from gateway.delivery.bounds import LaneLimits
 from gateway.delivery.notes import NOTE_BYTES_MAX, LaneNotes
-from gateway.delivery.worker import LaneLimits
 from gateway.store.rows import NewDelivery
 
 pytestmark = pytest.mark.anyio
@@ -354,18 +354,37 @@ async def test_a_batch_refused_whole_is_halved_until_the_bad_record_is_alone(rig
         assert await rig.rows("due") == []
 
 
-async def test_halving_is_bounded_and_goes_on_later(rig_of: RigOf) -> None:
-    """A thousand, all bad: so many requests in one go, the rest waits, nothing is lost."""
+async def test_every_culprit_is_found_at_two_requests_a_halving(rig_of: RigOf) -> None:
+    """Nine bad of 256: all others arrive in the same go, within the bound."""
     async with rig_of() as rig:
-        rig.partner.answer = failing(400)
-        await rig.owe(range(1000))
+        bad = set(range(5, 256, 29))
+        rig.partner.answer = lambda records: (400, {}, b"") if bad & set(records) else OK
+        await rig.owe(range(256))
         rig.start()
-        await rig.settled(HALVING_REQUESTS_MAX)
-        dead, due = await rig.rows("dead"), await rig.rows("due")
-        assert HALVING_REQUESTS_MAX <= len(rig.partner.requests) <= HALVING_REQUESTS_MAX + 12
-        assert len(dead) + len(due) == 1000
-        assert dead
+        await rig.signal.until(lambda: _are_dead(rig, 9))
+        await rig.signal.until(lambda: _nothing_claimed(rig))
+        assert sorted(rig.partner.answered) == [n for n in range(256) if n not in bad]
+        assert await rig.rows("due") == []
+        assert len(rig.partner.requests) <= halving_requests_max(256, len(bad))
+
+
+async def test_halving_that_finds_nobody_at_fault_is_bounded_and_goes_on_later(rig_of: RigOf) -> None:
+    """A partner that refuses batches but takes each record: so many requests in one go, the rest waits, nothing is lost."""
+    async with rig_of() as rig:
+        rig.partner.answer = lambda records: (400, {}, b"") if len(records) > 1 else OK
+        await rig.owe(range(64))
+        rig.start()
+        await rig.signal.until(lambda: _some_failed(rig))
+        await rig.signal.until(lambda: _nothing_claimed(rig))
+        most = halving_requests_max(64, 0)
+        assert most <= len(rig.partner.requests) <= most + 6
+        due = await rig.rows("due")
+        assert len(due) + len(rig.partner.answered) == 64
         assert {row.failures for row in due} == {1}
+        for _ in range(20):
+            rig.advance(3600)
+            await rig.signal.until(lambda: _nothing_is_due(rig))
+        assert sorted(rig.partner.answered) == list(range(64))
 
 
 async def test_a_final_answer_is_not_halved(rig_of: RigOf) -> None:
@@ -754,3 +773,15 @@ async def _has_reason(rig: Any, reason: str) -> bool:
 
 async def _nothing_claimed(rig: Any) -> bool:
     return not await rig.rows("claimed")
+
+
+async def _nothing_is_due(rig: Any) -> bool:
+    return all(row.state == "due" and row.due_us > rig.clock() for row in await rig.rows())
+
+
+async def _are_dead(rig: Any, count: int) -> bool:
+    return len(await rig.rows("dead")) == count
+
+
+async def _some_failed(rig: Any) -> bool:
+    return any(row.failures for row in await rig.rows("due"))

@@ -58,12 +58,12 @@ async def test_what_is_wrong_with_identifiers_is_told_and_remembered(mapping_of:
 
 async def test_a_runs_removals_are_not_looked_at(mapping_of: Any, rig_of: RigOf) -> None:
     """They hold what was sent before, hashed by the gateway, beside additions that are plain."""
-    from gateway.delivery.send import _look_at_identifiers
+    from gateway.delivery.attempts import identifier_warnings
     from gateway.destinations.base import Owed
 
     mapping = msgspec.structs.replace(mapping_of("a/m"), action=ACTION)
     plain = Owed(id=1, operation="enter", payload={"mail": "ida.moen@shop.example.org"}, planned=True)
     removal = Owed(id=2, operation="exit", payload={"mail": CAPITALS}, planned=True)
-    assert _look_at_identifiers([plain, removal], mapping) == []
+    assert identifier_warnings([plain, removal], mapping) == []
     forwarded = msgspec.structs.replace(removal, planned=False)
-    assert [one.code for one in _look_at_identifiers([forwarded], mapping)] == ["hash_upper_case"]
+    assert [one.code for one in identifier_warnings([forwarded], mapping)] == ["hash_upper_case"]

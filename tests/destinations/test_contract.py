@@ -1,62 +1,31 @@
-"""What every destination promises, whoever the partner is: one suite, run for each entry of the registry."""
+"""What every destination promises, whoever the partner is: one suite, run for each entry of the registry and the catalogue."""
 
 import asyncio
+import contextlib
 import json
 
 import msgspec
 import pytest
+from contract_samples import CANARY, EVERY, FAKES, LIST_PEOPLE, NOW_US, SAMPLES, TRACES
 
 from gateway.core.fql import compile_trigger
 from gateway.core.http_messages import ANSWER_BYTES_MAX, Answer, NoAnswerError
 from gateway.core.mapping import compile_mapping
 from gateway.core.outcomes import Deferred, Delivered, Refused, Unauthorized, Unreachable
 from gateway.core.payloads import compile_check, defaults_of
-from gateway.destinations import REGISTRY, destination_named
-from gateway.destinations.base import Batch, Context, Owed
-from gateway.destinations.rehearsal import FreshNotes, HeldSnapshot, rehearse
-
-NOW_US = 1_795_338_000_000_000
-SECRET = "s3cr3t-c4nary-token"
-
-# Nobody real: each of these words may stand in a request's body, and nowhere else.
-CANARY = {
-    "email": "quetzalbird@canarymail.example",
-    "first_name": "Quetzalina",
-    "last_name": "Canarywing",
-    "phone": "+15550142223",
-    "user_id": "canary-user-77120",
-    "street": "7 Plumage Row",
-}
-TRACES = ("quetzal", "canarymail", "canarywing", "5550142223", "77120", "plumage", SECRET)
-
-# What a destination needs beside its defaults: settings, fields, audience settings. A new destination adds its line.
-# login: requests whose address ends so are answered well, since what follows them is what is tried.
-# means: where its contract reads a status (without headers) otherwise than the rest.
-SAMPLES = {
-    "stackadapt-audience": {
-        "settings": {"apiKey": SECRET, "advertiser_id": "31337"},
-        "fields": {
-            "marketing_status": "Opted-in",
-            "custom_user_properties": [{"name": "note", "type": "STRING", "value": "Quetzalina of Plumage Row"}],
-        },
-    },
-    "taboola": {
-        "settings": {"client_id": "harbour", "client_secret": SECRET},
-        "fields": {"device_id": {"@path": "$.userId"}},
-        "audience_settings": {"account_id": "demo-advertiser"},
-        "login": "/oauth/token",
-        "means": {429: Deferred},
-    },
-    "the-trade-desk-crm": {
-        "settings": {"auth_token": SECRET, "advertiser_id": "adv123"},
-        "fields": {"pii_type": "Email", "email": {"@path": "$.traits.email"}},
-        "audience_settings": {"region": "EU"},
-        "means": {429: Deferred},
-    },
-}
-
-# Everybody in a list of a platform that takes whole lists only, enough for the most demanding one.
-LIST_PEOPLE = 1_500
+from gateway.destinations import destination_named
+from gateway.destinations.base import Batch, Context, Owed, ShowsMembers
+from gateway.destinations.http_client import PartnerHttp
+from gateway.destinations.rehearsal import (
+    FreshNotes,
+    HeldSnapshot,
+    MemberCase,
+    WireCase,
+    member_result,
+    rehearse,
+    wire_result,
+)
+from gateway.sandbox.server import SandboxServer, shipped_partners
 
 
 def list_snapshot(payload):
@@ -68,6 +37,7 @@ def list_snapshot(payload):
 
 def canary_event(number=0, *, flag=True):
     traits = {key: value for key, value in CANARY.items() if key != "user_id"}
+    traits["email"] = f"{number}.{CANARY['email']}"  # A platform may refuse a batch that names somebody twice.
     return {
         "type": "identify",
         "userId": f"{CANARY['user_id']}-{number}",
@@ -84,14 +54,16 @@ def canary_event(number=0, *, flag=True):
     }
 
 
-@pytest.fixture(params=sorted(REGISTRY))
-def destination(request):
-    return REGISTRY[request.param]
-
-
-@pytest.fixture(params=["corrections on", "corrections off"])
-def corrections(request, destination):
-    return frozenset(one.name for one in destination.definition.corrections if request.param.endswith("on"))
+def pytest_generate_tests(metafunc):
+    """Each destination, and where a test asks for corrections those that have any with all of them and with none."""
+    if "corrections" in metafunc.fixturenames:
+        pairs = {}
+        for slug, one in sorted(EVERY.items()):
+            names = frozenset(correction.name for correction in one.definition.corrections)
+            pairs |= {slug: (one, names)} | ({f"{slug}, corrections off": (one, frozenset())} if names else {})
+        metafunc.parametrize(("destination", "corrections"), pairs.values(), ids=pairs)
+    elif "destination" in metafunc.fixturenames:
+        metafunc.parametrize("destination", [EVERY[slug] for slug in sorted(EVERY)], ids=sorted(EVERY))
 
 
 @pytest.fixture
@@ -201,10 +173,10 @@ def test_a_definition_is_sane(destination):
 
 def test_names_do_not_clash():
     """One name means one destination."""
-    names = [name for one in REGISTRY.values() for name in (one.definition.slug, *one.definition.names)]
+    names = [name for one in EVERY.values() for name in (one.definition.slug, *one.definition.names)]
     assert len(set(names)) == len(names)
     assert destination_named("no-such-destination") is None
-    assert SAMPLES.keys() == REGISTRY.keys()
+    assert SAMPLES.keys() == FAKES.keys() == EVERY.keys()
 
 
 def test_settings_of_any_shape_are_answered_in_sentences(destination, corrections):
@@ -233,7 +205,8 @@ def test_when_all_is_well_everything_is_delivered_and_twice_the_same(destination
         assert_whole_and_private(performed, batch)
         for request in first.requests:
             assert_private(request.url)
-            assert 0 < request.timeout_s <= 600
+            assert 0 < request.timeout_s <= 3000
+            assert request.timeout_s <= 600 or 0 < (request.idle_s or 0) <= 60
 
 
 def test_groups_can_be_compared(destination, batches):
@@ -351,3 +324,90 @@ def test_settings_that_are_missing_are_told_without_a_request(destination):
 def test_a_definition_survives_json(destination):
     """The console's form and the docs table read it so."""
     assert msgspec.json.encode(destination.definition)
+
+
+# --- Conformance and the fake partner ---
+
+
+def wire_case(destination, corrections, **more):
+    definition = destination.definition
+    sample = SAMPLES[definition.slug]
+    return WireCase(
+        destination=definition.slug,
+        settings=sample["settings"],
+        mapping={**defaults_of(definition.actions[0].fields), **sample["fields"]},
+        audience_settings=sample.get("audience_settings"),
+        corrections={one.name: one.name in corrections for one in definition.corrections},
+        **more,
+    )
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_conformance_answers_for_events(destination, corrections, batch):
+    """One result for each event, in order, whether they go together or one by one; no event gives no request."""
+    people = LIST_PEOPLE if destination.definition.actions[0].sync_only and batch else 3
+    events = [canary_event(number) for number in range(people)]
+    for number, one in enumerate(events):
+        one["traits"]["email"] = f"{number}.{CANARY['email']}"
+    told = asyncio.run(wire_result(wire_case(destination, corrections, events=events, batch=batch)))
+    assert len(told["results"]) == people
+    (action,) = destination.definition.actions
+    is_enough = (
+        batch or not action.sync_only or (action.capabilities is not None and not action.capabilities.min_distinct)
+    )
+    assert [one["status"] for one in told["results"]] == [200 if is_enough else 400] * people
+    assert bool(told["requests"]) is is_enough
+    for request in told["requests"]:
+        assert request.keys() == {"method", "url", "headers", "body"}
+        assert_private(request["url"])
+    none = asyncio.run(wire_result(wire_case(destination, corrections, events=[], batch=batch)))
+    assert none == {"requests": [], "results": []}
+
+
+def test_conformance_answers_for_a_member(destination, corrections):
+    """What the platform gets for one person is told where the destination can tell it; nothing for nobody."""
+    if not isinstance(destination, ShowsMembers):
+        return
+    (action, *_) = destination.definition.actions
+    sample = SAMPLES[destination.definition.slug]
+    transform = compile_mapping({**defaults_of(action.fields), **sample["fields"]})
+    payload = compile_check(action.fields).check(transform.apply(canary_event()), batched=True)
+    chosen = {one.name: one.name in corrections for one in destination.definition.corrections}
+    case = MemberCase(destination=destination.definition.slug, payload=payload, corrections=chosen)
+    assert member_result(case) == destination.member(action.slug, payload, corrections)
+    assert msgspec.json.encode(member_result(case))
+    assert member_result(msgspec.structs.replace(case, payload={})) is None
+
+
+def test_every_fake_partner_is_in_the_sandbox(destination):
+    """With the eight classic faults to show, and a page to be seen on."""
+    partner_of, _, _ = FAKES[destination.definition.slug]
+    (fake,) = [one for one in shipped_partners() if one.name == partner_of().name]
+    kinds = {kind.__struct_config__.tag for kind in fake.fault_kinds}
+    assert kinds >= {"latency", "bandwidth", "slow_close", "timeout", "reset", "slices", "truncate", "down", "status"}
+    assert fake.fault_targets
+    assert fake.page()["endpoint"].startswith(f"/{fake.name}")
+
+
+@pytest.mark.anyio
+async def test_the_fake_partner_takes_what_is_sent_and_a_repeat_changes_nothing(destination, batches):
+    """Over real sockets, to the fake that enforces the partner's rules; it has no complaint about our way of asking."""
+    partner_of, given, audience_of = FAKES[destination.definition.slug]
+    partner, http = partner_of(), PartnerHttp(version="0")
+    external_id = audience_of(partner) if audience_of else "4711"
+    async with SandboxServer([partner], port=0, upload_port=0) as server, contextlib.aclosing(http):
+        settings = {key: value.replace("{url}", server.url) for key, value in given.items()}
+        context = Context(http=http.lane(allow_private=True), notes=FreshNotes(), now_us=NOW_US)
+        assert [one for one in await destination.test(settings, context) if not one.startswith("warning:")] == []
+        for batch in batches:
+            owed = tuple(msgspec.structs.replace(one, external_id=external_id) for one in batch.owed)
+            ready = msgspec.structs.replace(batch, settings=settings, owed=owed)
+            looked = msgspec.structs.replace(context, snapshot=snapshot_of(batch))
+            sizes = []
+            for _ in range(2):
+                performed = await destination.perform(ready, looked)
+                assert {type(outcome) for outcome in performed.outcomes} == {Delivered}
+                sizes.append(partner.list_sizes())
+            assert sizes[0] == sizes[1] != []
+    allowed = {"token_at_upload"} if not batches[0].corrections else set()
+    assert {one.rule for one in getattr(partner, "violations", ())} <= allowed

@@ -128,6 +128,90 @@ async def test_a_file_is_streamed_with_its_length(tmp_path: Path) -> None:
     assert body == content
 
 
+async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes a body with rests between its pieces, longer together than the patience the tests have."""
+    await reader.readuntil(b"\r\n\r\n")
+    for _ in range(UPLOAD_BYTES // SIP_BYTES):
+        await reader.readexactly(SIP_BYTES)
+        await asyncio.sleep(0.02)
+    writer.write(ok(b"kept"))
+    await writer.drain()
+
+
+UPLOAD_BYTES, SIP_BYTES = 16 * 1024 * 1024, 512 * 1024
+
+
+@pytest.mark.parametrize("spooled", [True, False])
+async def test_an_upload_may_take_long_while_it_moves_and_not_stand_still(tmp_path: Path, spooled: bool) -> None:
+    """The time begins anew with every piece taken; a host that takes nothing is given up soon."""
+    content = b"x" * UPLOAD_BYTES
+    path = tmp_path / "list"
+    path.write_bytes(content)
+
+    def upload(url: str, idle_s: float) -> Request:
+        body = {"body_file": str(path)} if spooled else {"body": content}
+        return Request(method="PUT", url=url, headers={}, timeout_s=30.0, idle_s=idle_s, **body)
+
+    async with serving(slowly) as url, client() as http:
+        assert (await http.lane(allow_private=True).send(upload(url, 0.4))).body == b"kept"
+
+    given_up = asyncio.Event()
+
+    async def takes_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await given_up.wait()
+
+    async with serving(takes_nothing) as url, client() as http:
+        with pytest.raises(NoAnswerError, match=r"stood still for 0\.2 s") as error:
+            await http.lane(allow_private=True).send(upload(url, 0.2))
+        given_up.set()
+    assert error.value.sent
+
+
+async def refuses_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers before it has read the body, as storage hosts do to a signature that is not right."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    await writer.drain()
+    await reader.read()
+
+
+async def test_an_answer_that_comes_before_the_end_of_the_upload_counts(tmp_path: Path) -> None:
+    """It says more than the closed connection behind it."""
+    path = tmp_path / "list"
+    path.write_bytes(b"x" * UPLOAD_BYTES)
+    async with serving(refuses_early) as url, client() as http:
+        request = Request(method="PUT", url=url, headers={}, body_file=str(path), timeout_s=10.0, idle_s=5.0)
+        answer = await http.lane(allow_private=True).send(request)
+    assert (answer.status, answer.body) == (403, b"no")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+@pytest.mark.parametrize("spooled", [True, False])
+async def test_a_request_goes_out_once(tmp_path: Path, method: str, spooled: bool) -> None:
+    """After a reset nothing repeats it in secret, on a connection that was used before neither."""
+    path = tmp_path / "list"
+    path.write_bytes(b"x" * 1000)
+    seen: list[bytes] = []
+
+    async def answers_then_resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen.append((await read_request(reader))[1])
+            if len(seen) != 1:
+                writer.transport.abort()
+                return
+            writer.write(ok(b"kept"))
+            await writer.drain()
+
+    async with serving(answers_then_resets) as url, client() as http:
+        lane = http.lane(allow_private=True)
+        body = {"body_file": str(path)} if spooled else {"body": b"x" * 1000}
+        request = Request(method=method, url=url, headers={}, **body)
+        assert (await lane.send(request)).body == b"kept"
+        with pytest.raises(NoAnswerError, match="closed before the answer"):
+            await lane.send(request)
+    assert len(seen) == 2
+
+
 async def test_a_missing_file_is_told_without_its_path(tmp_path: Path) -> None:
     """And counts as never sent."""
     async with client() as http:

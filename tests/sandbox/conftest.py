@@ -1,12 +1,15 @@
-"""A fake StackAdapt on a free port, and a client that holds its token."""
+"""A fake StackAdapt on a free port, and a client that holds its token; the fakes of list platforms, and a client without one."""
 
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 from sandbox_documents import GRAPHQL
 
+from gateway.sandbox.list_partner import ListPartner
+from gateway.sandbox.platforms import Braze, GoogleAds, HubSpot, Mailchimp, Meta, Salesforce, Webhook
 from gateway.sandbox.server import SandboxServer
 from gateway.sandbox.stackadapt import StackAdapt, StackAdaptConfiguration
 
@@ -46,3 +49,20 @@ def post(client: httpx.AsyncClient):
         return await client.post(GRAPHQL, json={"query": document})
 
     return send
+
+
+@pytest.fixture
+def partners() -> dict[str, ListPartner[Any]]:
+    made: list[ListPartner[Any]] = [
+        Braze(), GoogleAds(), HubSpot(), Mailchimp(), Meta(), Salesforce(), Webhook()
+    ]  # fmt: skip
+    return {one.name: one for one in made}
+
+
+@pytest.fixture
+async def caller(partners: dict[str, ListPartner[Any]], anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        SandboxServer(list(partners.values()), port=0) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=10, verify=NO_TLS) as opened,
+    ):
+        yield opened

@@ -1,5 +1,6 @@
 """The fake Trade Desk: its checks in order on both listeners, what an upload does, its faults, its pages."""
 
+import asyncio
 import base64
 import hashlib
 import ssl
@@ -180,6 +181,18 @@ async def test_the_storage_host_checks_in_its_order(storage, partner, drop):
     assert (await storage.put(drop.url, content=lines(4))).status_code == 200
     partner.advance(1)
     assert await refused("GET", drop.url) == (403, "AccessDenied")
+
+
+async def test_a_file_without_a_length_is_refused(drop):
+    """No chunks either; written by hand, as no library sends such a request."""
+    address = httpx.URL(drop.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    target = drop.url.split(address.netloc.decode(), 1)[1]
+    writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 411 ")
+    assert b"<Code>MissingContentLength</Code>" in answer
 
 
 BAD_FILES = {

@@ -3,7 +3,7 @@
 import pytest
 from owed import HOUR_US, NOW_US, claim_ids, owed, settle
 
-from gateway.store.rows import AttemptRow
+from gateway.store.rows import AttemptRow, Settlement
 
 pytestmark = pytest.mark.anyio
 
@@ -284,3 +284,45 @@ async def test_listings_are_filtered_by_lane_mapping_and_state(state):
         )
 
     assert await state.write(work) == ([1, 3, 4], [1, 4], [2], [3], [4], [], [1, 2])
+
+
+async def test_what_waits_is_brought_forward_by_filter_with_what_stands_behind_it(state):
+    """Times become the last second's, in their order; what is due, dead or another's stays as it is."""
+
+    def work(tx):
+        tx.add_deliveries(
+            [owed(member=1), owed(member=1), owed(member=2), owed(lane="other", member=3), owed(member=4)], now_us=1
+        )
+        for lane in ("ads", "other"):
+            claim_ids(tx, lane=lane)
+        tx.settle(
+            [
+                Settlement(1, "due", due_us=NOW_US + HOUR_US, reason="503 Down"),
+                Settlement(2, "due", due_us=NOW_US + HOUR_US, counts=False),
+                Settlement(3, "due", due_us=NOW_US + 1000 * 4096, reason="429"),
+                Settlement(4, "due", due_us=NOW_US + HOUR_US),
+                Settlement(5, "dead"),
+            ],
+            None,
+            now_us=NOW_US,
+        )
+        none = [
+            tx.bring_forward(lane="nobody", now_us=NOW_US),
+            tx.bring_forward(mapping="nobody", now_us=NOW_US),
+            tx.bring_forward(lane="ads", reason_like="404", now_us=NOW_US),
+            tx.bring_forward(lane="ads", ids=[4, 5], now_us=NOW_US),
+        ]
+        counts = [tx.bring_forward(lane="ads", now_us=NOW_US, limit=1) for _ in range(3)]
+        times = [row.due_us - NOW_US for row in tx.deliveries()]
+        failures = [row.failures for row in tx.deliveries()]
+        first = claim_ids(tx)
+        return none, counts, times, failures, first, tx.bring_forward(reason_like="", ids=[4], now_us=NOW_US)
+
+    none, counts, times, failures, first, by_id = await state.write(work)
+    assert (none, counts, by_id) == ([0, 0, 0, 0], [1, 1, 0], 1)
+    hour = -1_000_000 + HOUR_US // 4096
+    assert times == [hour, hour, -999_000, HOUR_US, 0]
+    assert failures == [1, 0, 1, 1, 1]
+    assert first == [1, 2, 3]
+    with pytest.raises(ValueError, match="filter"):
+        await state.write(lambda tx: tx.bring_forward(now_us=1))

@@ -135,6 +135,8 @@ def rendered_line(_destination: str, _mapping: str, payload: dict[str, object]) 
 class World:
     """What a test holds in its hand."""
 
+    worker_type = DecisionWorker
+
     def __init__(
         self,
         folder: Path,
@@ -150,14 +152,23 @@ class World:
         self.is_whole = is_whole
         self.fields: dict[str, object] = {}
         self.rules = self._rulebook(block)
-        self.inbox: Any = open_inbox_writer(folder)
-        self.reader = open_inbox_reader(folder)
+        self.inbox: Any
+        self.reader: Any
+        self.inbox, self.reader = self.open_inbox()
         self.lanes_woken: list[set[str]] = []
         self.entered: set[str] = set()
-        self._open()
+        self.state: Any = self.open_store()
+        self._make_rooms()
 
-    def _open(self) -> None:
-        self.state: Any = open_state(self.folder)
+    def open_inbox(self) -> tuple[Any, Any]:
+        """Its writer and its reader."""
+        return open_inbox_writer(self.folder), open_inbox_reader(self.folder)
+
+    def open_store(self) -> Any:
+        """The state file, with its writer."""
+        return open_state(self.folder)
+
+    def _make_rooms(self) -> None:
         self.refresher = Refresher(
             state=self.state, inbox=self.reader, rulebook=lambda: self.rules, clock=lambda: self.now_us,
             render=rendered_line if self.is_whole else rendered,
@@ -166,7 +177,7 @@ class World:
             state=self.state, folder=self.folder, rulebook=lambda: self.rules, clock=lambda: self.now_us,
             reference_key=b"k" * 32, wake_lanes=self.lanes_woken.append, refresh=self.refresher.page,
         )  # fmt: skip
-        self.worker = DecisionWorker(
+        self.worker = self.worker_type(
             inbox=self.reader, state=self.state, rulebook=lambda: self.rules, wait=_no_wait, clock=lambda: self.now_us,
             render=rendered_line if self.is_whole else rendered,
         )  # fmt: skip
@@ -191,7 +202,7 @@ class World:
         return CompiledMapping(
             key="lister/all", name="all", action=action, trigger=compile_trigger(action.trigger), trigger_text=action.trigger,
             transform=compile_mapping(whole), check=compile_check(action.fields), fields=whole, sync=options,
-            capabilities=self.capabilities, version=str(whole),
+            capabilities=self.capabilities, version=f"{options.hashing} {whole}",
         )  # fmt: skip
 
     # events ------------------------------------------------------------------------------------------------------------
@@ -303,7 +314,8 @@ class World:
     async def restart(self) -> None:
         """The process dies and comes back."""
         await self.state.close()
-        self._open()
+        self.state = self.open_store()
+        self._make_rooms()
         await self.syncs.recover()
         await self.state.write(lambda tx: tx.release_expired(now_us=2**62))
 

@@ -265,6 +265,23 @@ async def test_after_subtractive_everybody_is_added_by_one_resend(world_of):
     assert (await world.run()).kind == "diff"
 
 
+async def test_everybody_is_added_again_so_often_as_asked(world_of):
+    """For a platform that forgets people after a while; a run in between adds nobody, one by hand counts, too."""
+    world = world_of(resend_every="30d")
+    await world.enter("ada", "bob")
+    assert (await world.run()).kind == "initial"
+    world.now_us += 29 * DAY
+    assert (await world.run()).kind == "diff"
+    world.now_us += DAY
+    run = await world.run()
+    assert (run.kind, counters(run).requests) == ("resend", 2)
+    assert world.platform.listed == {"ada@example.com": None, "bob@example.com": None}
+    world.now_us += 20 * DAY
+    assert (await world.run(kind="resend")).kind == "resend"
+    world.now_us += 20 * DAY
+    assert (await world.run()).kind == "diff"
+
+
 async def test_an_unsure_member_with_another_identifier_is_replaced(world_of):
     """Row 52."""
     world = world_of()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from ordering import NAME, orders
 from sync_world import FAIL, HOUR, S, counters
-from test_orders import NAME, orders
 
 pytestmark = pytest.mark.anyio
 
@@ -84,3 +84,83 @@ async def test_a_live_run_passes_a_shared_entry_on(world_of):
     world.now_us += 30 * S
     await world.work()
     assert world.platform.listed == {}
+
+
+HELD = {"guards": {"max_removals": 1, "empty_audience": "off"}}
+
+
+async def held_world(world_of):
+    """Three listed, two of whom have left: the daily run is held. Cyd has stayed."""
+    world = world_of(**FOLLOWING, **HELD)
+    await world.enter("ada", "bob", "cyd")
+    world.now_us += 30 * S
+    await world.work()
+    rules = world.rules
+    world.edit(schedule={"manual": True}, **HELD)  # so that no live run takes them off before the run that is held
+    await world.leave("ada", "bob")
+    run = await world.run()
+    assert run.status == "held"
+    world.rules = rules
+    await world.work()
+    return world, run
+
+
+async def test_while_a_run_is_held_live_runs_add_and_do_not_remove(world_of):
+    """Who enters is on the list within the delay, who leaves stays until a person has looked; deletions go out."""
+    world, run = await held_world(world_of)
+    await world.enter("dan")
+    await world.leave("cyd")
+    world.now_us += 30 * S
+    await world.work()
+    live = (await world.runs())[-1]
+    assert (live.kind, live.status, counters(live).planned) == ("live", "succeeded", {"add": 1})
+    assert counters(live).skipped == {"removals_held": 1}
+    await world.delete("ada")
+    await world.work()
+    assert {email.partition("@")[0] for email in world.platform.listed} == {"bob", "cyd", "dan"}
+    assert (await world.run_row(run.id)).status == "held"
+    await orders(world).approve(run.id, by="eve")
+    await world.work()
+    assert {email.partition("@")[0] for email in world.platform.listed} == {"dan"}
+
+
+async def test_live_runs_go_on_while_a_tick_waits_behind_the_held_run(world_of):
+    """The daily tick is queued behind it, and is not in the way."""
+    world, run = await held_world(world_of)
+    world.now_us += 24 * HOUR
+    await world.work()
+    assert [one.status for one in await world.runs()][-2:] == ["held", "queued"]
+    await world.enter("dan")
+    world.now_us += 30 * S
+    await world.work()
+    assert "dan@example.com" in world.platform.listed
+    await orders(world).reject(run.id)
+    await world.work()
+    assert [one.status for one in await world.runs()].count("held") == 1
+
+
+async def test_an_approval_waits_for_the_live_run_on_its_way(world_of):
+    """One run of a sync sends at a time; the approved one follows by itself."""
+    world, run = await held_world(world_of)
+    await world.enter("dan")
+    world.now_us += 30 * S
+    await world.syncs.step()
+    assert [one.status for one in await world.runs()][-2:] == ["held", "sending"]
+    await orders(world).approve(run.id, by="eve")
+    await world.syncs.step()
+    assert (await world.run_row(run.id)).status == "held"
+    await world.work()
+    done = await world.run_row(run.id)
+    assert (done.status, done.approved_by, counters(done).planned) == ("succeeded", "eve", {"remove": 2})
+    assert {email.partition("@")[0] for email in world.platform.listed} == {"cyd", "dan"}
+
+
+async def test_held_runs_and_live_runs_survive_a_restart(world_of):
+    """Both are in the store."""
+    world, run = await held_world(world_of)
+    await world.enter("dan")
+    world.now_us += 30 * S
+    await world.syncs.step()
+    await world.restart()
+    await world.work()
+    assert ("dan@example.com" in world.platform.listed, (await world.run_row(run.id)).status) == (True, "held")

@@ -1,4 +1,4 @@
-"""The engine as a whole: whatever happens in between, the list ends as the mode promises."""
+"""The engine as a whole: whatever happens in between, the list ends as the mode promises. See also `test_simulation_on.py`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 from engine_simulation import simulate
+from sync_world import World
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("tens", range(6))
-async def test_whatever_happens_the_list_ends_as_promised(tmp_path: Path, tens: int) -> None:
-    """Ten seeds each of events, answers, crashes, lost answers and deletions, at random; counters add up in every run."""
-    for seed in range(tens * 10, tens * 10 + 10):
+@pytest.mark.parametrize("ten", range(15))
+async def test_whatever_happens_the_list_ends_as_promised(tmp_path: Path, ten: int) -> None:
+    """Ten seeds each of events, answers, deaths around commits, edits and orders, at random; counters add up in every run."""
+    for seed in range(ten * 10, ten * 10 + 10):
         await simulate(seed, tmp_path)
+
+
+@pytest.mark.parametrize("five", range(4))
+async def test_with_the_threads_of_the_store_too(tmp_path: Path, five: int) -> None:
+    """Five seeds each with the writer's and the readers' own threads and real files of the inbox; every restart opens them anew."""
+    for seed in range(five * 5, five * 5 + 5):
+        await simulate(seed, tmp_path, World)

@@ -65,6 +65,21 @@ async def test_a_member_has_a_line_for_each_address_and_leaves_with_all(world_of
     assert world.platform.uploads[-1] == ["bob@example.com"]
 
 
+async def test_who_gave_no_event_for_long_is_forgotten(world_of):
+    """Their exits may have been missed; whoever is named again is on the next list."""
+    world = world_of(**whole_lists(1), forget_after_days=10)
+    await world.enter("ada", "bob")
+    world.now_us += 6 * DAY
+    await world.enter("bob")
+    world.now_us += 5 * DAY
+    await world.run()
+    assert world.platform.uploads[-1] == ["bob@example.com"]
+    await world.enter("ada")
+    world.now_us += DAY
+    await world.run()
+    assert sorted(world.platform.uploads[-1]) == ["ada@example.com", "bob@example.com"]
+
+
 async def test_every_day_at_three_even_without_a_change(world_of):
     """The first run comes with the first tick, then one a day; a tick in between finds the list too young."""
     world = world_of(**whole_lists(1), schedule={"daily": "03:00"})

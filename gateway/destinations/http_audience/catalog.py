@@ -19,6 +19,7 @@ from gateway.destinations.http_audience.loading import catalog_files, load_defin
 from gateway.destinations.http_audience.perform import HttpAudience
 
 PLACE: Final = "gateway/destinations/http_audience/catalog"
+PAGES: Final = "docs/destinations/catalogue"
 
 
 class CatalogError(Exception):
@@ -39,7 +40,8 @@ def _shipped(path: Path) -> HttpAudience:
         raise CatalogError(f"{path.name} cannot be read: {error}") from error
     destination, _ = load_definition(_Trusted(f"{PLACE}/{path.name}", value), variables=os.environ)
     assert destination is not None, "its problems raise"
-    return destination
+    file = destination.file
+    return HttpAudience(msgspec.structs.replace(file, page=f"{PAGES}/{file.slug}.md"), variables=os.environ)
 
 
 class _Value(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,8 +43,6 @@ def definition_of(file: DefinitionFile) -> Definition:
         )
         for one in file.settings
     ]
-    # A private network is reached only where the operator wrote the address: given here, it counts as written.
-    given = {"default": file.base_url} if file.limits.allow_private else {}
     settings.append(
         Field(
             key=BASE_URL,
@@ -53,7 +51,6 @@ def definition_of(file: DefinitionFile) -> Definition:
             format="uri",
             description=file.asked_address.help if file.asked_address else _REPLACES,
             required=file.asked_address is not None,
-            **given,  # type: ignore[arg-type] # a Field's default
         )
     )
     if "://" in file.login.texts.get("token_url", ""):
@@ -65,9 +62,14 @@ def definition_of(file: DefinitionFile) -> Definition:
         description=file.description or f"An HTTP audience API: {file.name}.",
         settings=tuple(settings),
         actions=(_action(file),),
-        docs_page=DOCS_PAGE,
+        docs_page=file.page or DOCS_PAGE,
         api_version=file.api_version or "as its definition file says",
         checked_on=file.checked_on or "as its definition file says",
+        run_retry=file.limits.retry,
+        run_breaker=file.limits.breaker,
+        may_be_private=file.limits.allow_private,
+        digest=file.digest,
+        rendering=file.fields_digest,
     )
 
 

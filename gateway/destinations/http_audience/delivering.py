@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.answers import status_text
 from gateway.core.http_messages import Answer, NoAnswerError, Request
 from gateway.core.masking import words_of
 from gateway.core.outcomes import Delivered, Outcome, Refused, Unauthorized, Unreachable
@@ -53,9 +54,14 @@ class Courier:
         self.tokens = Tokens(file, access, context)
         self._identifiers = [key for key, rule in file.fields.items() if rule.identifier]
 
+    @property
+    def spent_s(self) -> float:
+        """How long this `perform` has taken so far."""
+        return time.monotonic() - self._began_s
+
     async def ready(self) -> Access:
         """The access for a request that goes out now. Raises TokenRefusedError."""
-        sent_at_s = self.context.now_us / 1_000_000 + time.monotonic() - self._began_s
+        sent_at_s = self.context.now_us / 1_000_000 + self.spent_s
         return msgspec.structs.replace(self.access, token=await self.tokens.get(), sent_at_s=int(sent_at_s))
 
     async def send(self, made: Made) -> Sent:
@@ -86,10 +92,10 @@ class Courier:
             known=words_of([item.record for item in items]) | self._secret_words,
         )
 
-    async def keep_sample(self, body: bytes | None) -> None:
-        """For `debug_samples`: the first bodies, as sent."""
+    async def keep_sample(self, body: bytes) -> None:
+        """For `debug_samples`: a batch's first body, as sent, until so many batches are kept."""
         most = self.file.limits.debug_samples
-        if not most or not body:
+        if not most:
             return
         kept = int(await self.context.notes.get("debug/count") or b"0")
         if kept < most:
@@ -110,6 +116,7 @@ class _Trip:
         self._told: list[str] = []
         self._answered: list[str] = []
         self._kept: list[dict[str, object]] = []
+        self._is_sampled = False
 
     def ended(self, outcome: Outcome, *, stops: bool = False, rejection: Rejection | None = None) -> Sent:
         return self._sent((outcome,) * len(self._made.items), stops=outcome if stops else None, rejection=rejection)
@@ -183,7 +190,8 @@ class _Trip:
                 return built
             self._requests.append(built)
             self._told.append(f"{shown_path(request)} {_counted(len(self._made.items))}")
-            if not is_last:
+            if body and not self._is_sampled:
+                self._is_sampled = True
                 await courier.keep_sample(body)
             try:
                 answer = await courier.context.http.send(built)
@@ -215,19 +223,23 @@ class _Trip:
         scope = {**self._scope, "job": given}
         url = joined_address(courier.access.base_url, path_text(job.path, scope))
         poll = msgspec.structs.replace(request, method="GET", query=(), body=None)
-        left_s = job.timeout_s
+        left_s, said = job.timeout_s, ""
+        is_refreshed = False
         while left_s > 0:
             pause_s = min(job.every_s, left_s)
             await asyncio.sleep(pause_s)
             left_s -= pause_s
-            built = build_request(courier.file, poll, scope, None, await courier.ready())
-            if isinstance(built, Rejection):
-                raise AnswerError(built.message)
             try:
+                built = build_request(courier.file, poll, scope, None, await courier.ready())
+                if isinstance(built, Rejection):
+                    raise AnswerError(built.message)
                 polled = await courier.context.http.send(msgspec.structs.replace(built, url=url))
-            except NoAnswerError:
+            except (NoAnswerError, TokenRefusedError):  # The batch is taken already: no reason to send it again.
                 continue
             if polled.status in request.response.retry_statuses:
+                continue
+            if polled.status in request.response.auth_statuses and not is_refreshed and await courier.tokens.drop():
+                is_refreshed = True  # A token may end while a job runs.
                 continue
             envelope = envelope_of(polled)
             if job.failed is not None and is_true(job.failed(envelope)):
@@ -239,9 +251,11 @@ class _Trip:
             if is_true(job.until(envelope)):
                 return reader.read(polled, now_us=courier.context.now_us)
             if polled.status >= 400:
+                said = f"answered {status_text(polled.status)} when asked what became of it"
                 break
+        said = said or f"did not finish it within {job.timeout_s:g} s"
         late = Unreachable(
-            reason=f"timeout: {courier.file.name} took the batch, but did not finish it within {job.timeout_s:g} s.",
+            reason=f"timeout: {courier.file.name} took the batch, but {said}.",
             status=answer.status,
         )
         return Read(outcomes=(late,) * count)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from gateway.core.masking import words_of
-from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unauthorized, Unreachable
+from gateway.core.outcomes import Deferred, Outcome, Refused, Unauthorized, Unreachable
 from gateway.destinations.base import Batch, Context, Owed
 from gateway.destinations.http_audience.definition import CREATE
 from gateway.destinations.http_audience.delivering import Courier, Sent
 from gateway.destinations.http_audience.fields import Record, Rejection
 from gateway.destinations.http_audience.lists import ListError, found_or_made
+from gateway.destinations.http_audience.replacing import Replacement
 from gateway.destinations.http_audience.shape import DefinitionFile, Hashing
 from gateway.destinations.http_audience.target import facts_of, given_id
 from gateway.destinations.http_audience.wire import Access, Facts, Item, Made, batches
@@ -26,12 +26,24 @@ ASKED: Final = {
 """What a delivery's operation asks of the partner."""
 
 
+SENDING_S_MAX: Final = (
+    200.0  # ours: no request of a batch starts later, so that it ends well before its lane gives up on it
+)
+NOT_YET: Final = Deferred(
+    reason="Not sent yet: the requests before it in the batch took long.", wait_s=1.0, status=0, concerns="delivery"
+)
+
+
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that became of a batch. rejections: by place, for those that were not sent; sent: in order."""
+    """Everything that became of a batch. rejections: by place, for those that were not sent; sent: in order.
+
+    counts: of a whole list, see `Performed`.
+    """
 
     outcomes: tuple[Outcome, ...]
     rejections: dict[int, Rejection]
     sent: tuple[Sent, ...]
+    counts: dict[str, int] = {}
 
 
 class Prepares(Protocol):
@@ -67,6 +79,7 @@ class Run:
         self._outcomes: dict[int, Outcome] = {}
         self._rejections: dict[int, Rejection] = {}
         self._sent: list[Sent] = []
+        self._counts: dict[str, int] = {}
         self._facts: dict[tuple[str, str, bytes], Facts | Rejection | Outcome] = {}
         self._stops: Outcome | None = None
         problems = destination.check_settings(batch.settings, batch.corrections)
@@ -92,6 +105,7 @@ class Run:
             outcomes=tuple(self._outcomes[place] for place in range(len(self._batch.owed))),
             rejections=self._rejections,
             sent=tuple(self._sent),
+            counts=self._counts,
         )
 
     async def _item(self, place: int, owed: Owed) -> Item | None:
@@ -147,6 +161,9 @@ class Run:
         if self._stops is not None:
             self._outcomes.update((item.place, _not_sent(self._stops)) for item in items)
             return
+        if self._courier.spent_s > SENDING_S_MAX:
+            self._outcomes.update((item.place, NOT_YET) for item in items)
+            return
         sent = await self._courier.send(made)
         self._sent.append(sent)
         self._stops = sent.stops
@@ -156,7 +173,7 @@ class Run:
                 self._rejections[item.place] = sent.rejection
 
     async def _replace(self, place: int, owed: Owed) -> None:
-        """A whole list as one request: two would each erase the other's people."""
+        """A whole list, which `replacing.py` sends."""
         facts = await self._facts_of(owed)
         action = self._file.actions.get("replace")
         if action is None:
@@ -167,43 +184,18 @@ class Run:
             self._reject(place, facts)
         elif not isinstance(facts, Facts):
             self._outcomes[place] = facts
-        elif (snapshot := self._context.snapshot) is not None and snapshot.members > action.records_max:
-            message = (
-                f"The list has {snapshot.members} members, and one request of `replace` takes {action.records_max}."
-            )
-            self._reject(place, Rejection(code="record_too_large", message=message))
         else:
-            items = await asyncio.to_thread(self._rows, facts)
-            await self._send_whole(place, items)
+            snapshot = self._context.snapshot
+            assert snapshot is not None, "asked for only where there is one"
+            done = await Replacement(self._courier, action, facts, snapshot, self._listed).run(owed)
+            self._outcomes[place], self._stops, self._counts = done.outcome, done.stops, done.counts
+            self._sent += done.sent
+            if done.rejection is not None:
+                self._rejections[place] = done.rejection
 
-    def _rows(self, facts: Facts) -> list[Item]:
-        snapshot, action = self._context.snapshot, self._file.actions["replace"]
-        assert snapshot is not None
-        items: list[Item] = []
-        for row, (member, payload) in enumerate(snapshot.rows()):
-            record = self._destination.prepared("replace", payload, hashing=self._batch.hashing, planned=True)
-            if not isinstance(record, Rejection):
-                items.append(Item(place=row, id=member, asked="replace", action=action, record=record, facts=facts))
-        return items
-
-    async def _send_whole(self, place: int, items: list[Item]) -> None:
-        made = list(batches(self._file, items, self._courier.access.settings))
-        whole = [one for one in made if one.items]
-        if len(whole) != 1:
-            message = (
-                "Nobody of the list can be sent."
-                if not whole
-                else "The list does not fit one request; raise `batch.max_records` and `batch.max_bytes` of `replace`."
-            )
-            self._reject(place, Rejection(code="record_too_large" if whole else "empty_record", message=message))
-            return
-        sent = await self._courier.send(whole[0])
-        # The places in it are the snapshot's, so it is told without its records.
-        self._sent.append(msgspec.structs.replace(sent, remembered=()))
-        self._stops = sent.stops
-        worst = next((one for one in sent.outcomes if not isinstance(one, Delivered)), sent.outcomes[0])
-        alone = sum(not isinstance(one, Delivered) for one in sent.outcomes) < len(sent.outcomes)
-        self._outcomes[place] = Delivered() if alone else _unsplit(worst)
+    def _listed(self, payload: dict[str, object]) -> Record | Rejection:
+        """Somebody of a whole list."""
+        return self._destination.prepared("replace", payload, hashing=self._batch.hashing, planned=True)
 
     def _reject(self, place: int, rejection: Rejection) -> None:
         self._rejections[place] = rejection
@@ -227,10 +219,6 @@ def waves(items: Sequence[Item], members: Sequence[str]) -> list[list[Item]]:
             found.append([])
         found[wave].append(item)
     return found
-
-
-def _unsplit(outcome: Outcome) -> Outcome:
-    return msgspec.structs.replace(outcome, splittable=False) if isinstance(outcome, Refused) else outcome
 
 
 def _not_sent(stops: Outcome) -> Outcome:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Final, cast
+
+import msgspec
 
 from gateway.destinations.http_audience.format_access import (
     host_of,
@@ -24,6 +27,7 @@ from gateway.destinations.http_audience.shape import (
     ActionRule,
     DefinitionFile,
     FieldRule,
+    Limits,
     Login,
     RequestRule,
     Sample,
@@ -36,6 +40,7 @@ KIND: Final = "http_audience"
 SAMPLES_MAX: Final = 200
 NAMES_MAX: Final = 20
 LINES_MAX: Final = 50
+DIGEST_CHARS: Final = 16
 GIVEN_TARGET: Final = frozenset({"sync_id", "sync_name", "mode"})
 
 _SLUG: Final = re.compile(r"[a-z0-9-]{1,64}")
@@ -68,7 +73,7 @@ def read_definition(found: Findings) -> DefinitionFile | None:
         base_url=base_url,
         hosts=limits.allow_hosts,
         allow_http=allow_http,
-        secret_settings=_secret_settings(settings, login),
+        secret_settings=_secret_settings(settings, _secret_names(login, limits)),
     )
     _check_token_url(found, login, around)
     headers = read_headers(found, file, "")
@@ -93,7 +98,7 @@ def read_definition(found: Findings) -> DefinitionFile | None:
         asked_address=asked,
         login=login,
         headers=headers,
-        settings=_with_secrets(settings, login),
+        settings=_with_secrets(settings, _secret_names(login, limits)),
         target=target,
         fields=fields,
         actions=actions,
@@ -103,8 +108,15 @@ def read_definition(found: Findings) -> DefinitionFile | None:
         samples=_samples(found, file, actions),
         allow_http=allow_http,
         file=found.file,
+        digest=_digest(file),
+        fields_digest=_digest(file.get("fields")),
     )
     return None if any(problem.severity == "error" for problem in found.problems) else made
+
+
+def _digest(value: object) -> str:
+    """The same for files that differ in layout only."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted", enc_hook=str)).hexdigest()[:DIGEST_CHARS]
 
 
 def _names(found: Findings, file: Mapping[str, object]) -> tuple[str, ...]:
@@ -123,17 +135,22 @@ def _lines(found: Findings, file: Mapping[str, object], key: str) -> tuple[str, 
     return tuple(line for line in lines if isinstance(line, str))
 
 
-def _secret_settings(settings: tuple[SettingKey, ...], login: Login) -> frozenset[str]:
-    return frozenset(
-        [one.key for one in settings if one.secret]
-        + [one.name for one in login.secrets.values() if all(key.key != one.name for key in settings)]
-    )
+def _secret_names(login: Login, limits: Limits) -> tuple[str, ...]:
+    """Every name that a `$secret` of the file gives, each once."""
+    sources = limits.tls.sources if limits.tls is not None else ()
+    names = [one.name for one in login.secrets.values()] + [one.name for one in sources if one.kind == "secret"]
+    return tuple(dict.fromkeys(names))
 
 
-def _with_secrets(settings: tuple[SettingKey, ...], login: Login) -> tuple[SettingKey, ...]:
-    """The settings, and one for every secret that `auth` names and `settings` does not list."""
+def _secret_settings(settings: tuple[SettingKey, ...], names: tuple[str, ...]) -> frozenset[str]:
     known = {one.key for one in settings}
-    missing = dict.fromkeys(one.name for one in login.secrets.values() if one.name not in known)
+    return frozenset([one.key for one in settings if one.secret] + [name for name in names if name not in known])
+
+
+def _with_secrets(settings: tuple[SettingKey, ...], names: tuple[str, ...]) -> tuple[SettingKey, ...]:
+    """The settings, and one for every secret that the file names and `settings` does not list."""
+    known = {one.key for one in settings}
+    missing = [name for name in names if name not in known]
     return (*settings, *(SettingKey(key=name, label=_spoken(name), secret=True) for name in missing))
 
 

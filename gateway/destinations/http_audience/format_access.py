@@ -10,15 +10,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.core.http_messages import ANSWER_BYTES_MAX
+from gateway.core.run_limits import RunBreaker, RunRetry
 from gateway.destinations.http_audience.found import Findings, entries, listed, step, whole
 from gateway.destinations.http_audience.shape import (
     AskedAddress,
     Capabilities,
     Limits,
     Login,
-    Retry,
-    RunBreaker,
+    PemSource,
     Secret,
+    TlsRule,
 )
 from gateway.destinations.http_audience.templates import TemplateError, TextTemplate, header_problem
 
@@ -218,17 +219,16 @@ _LIMITS: Final = (
 )  # fmt: skip
 
 
+_PEM: Final = ("certificate", "key", "authorities")
+_PEM_KINDS: Final[dict[str, Literal["secret", "env", "file"]]] = {"$secret": "secret", "$env": "env", "$file": "file"}
+
+
 def read_limits(found: Findings, file: Mapping[str, object]) -> Limits:
     """`limits`, each within bounds of ours."""
     members = found.table(file.get("limits", {}), "/limits", _LIMITS, what="`limits`")
     if members is None:
         return Limits()
     at = "/limits"
-    tls = found.table(members.get("tls", {}), f"{at}/tls", ("verify",), what="`tls`") or {}
-    if not found.flag(tls, "verify", f"{at}/tls", default=True):
-        found.add(
-            f"{at}/tls/verify", "Certificates are always verified.", "Give the gateway the authority's certificate."
-        )
     header = found.text(members, "idempotency_header", at, default="")
     if header:
         check_header_name(found, header, f"{at}/idempotency_header")
@@ -242,16 +242,44 @@ def read_limits(found: Findings, file: Mapping[str, object]) -> Limits:
         max_response_bytes=whole(found, members, "max_response_bytes", at, 1_000, 5_000_000, ANSWER_BYTES_MAX),
         allow_hosts=_hosts(found, members),
         allow_private=found.flag(members, "allow_private", at, default=False),
+        tls=_tls(found, members.get("tls", {})),
         idempotency_header=header,
         debug_samples=whole(found, members, "debug_samples", at, 0, 100, 0),
     )
 
 
-def _retry(found: Findings, given: object) -> Retry:
+def _tls(found: Findings, given: object) -> TlsRule | None:
+    at = "/limits/tls"
+    members = found.table(given, at, ("verify", "certificate", "key", "authorities"), what="`tls`") or {}
+    if not found.flag(members, "verify", at, default=True):
+        found.add(f"{at}/verify", "Certificates are always verified.", "Name the partner's authority in `authorities`.")
+    if "key" in members and "certificate" not in members:
+        found.add(f"{at}/key", "A `key` without its `certificate` shows nothing.", "Add `certificate`.")
+    made = {key: _pem_source(found, members[key], key) for key in members if key in _PEM}
+    sources = {key: one for key, one in made.items() if one is not None}
+    return TlsRule(**sources) if sources else None
+
+
+def _pem_source(found: Findings, given: object, key: str) -> PemSource | None:
+    """A path, or a reference. PEM itself is refused: a key would stand in clear, and a certificate ends without notice."""
+    pointer = f"/limits/tls/{key}"
+    mend = 'Write a path, `{"$file": "/path"}`, `{"$env": "NAME"}` or `{"$secret": "NAME"}`.'
+    if isinstance(given, str) and given.strip() and "-----" not in given:
+        return PemSource(key=key, kind="file", name=given)
+    if isinstance(given, dict) and len(given) == 1:
+        ((how, name),) = given.items()
+        kind = _PEM_KINDS.get(how)
+        if kind is not None and isinstance(name, str) and (name.strip() if kind == "file" else _NAME.fullmatch(name)):
+            return PemSource(key=key, kind=kind, name=name)
+    found.add(pointer, f"`{key}` says nowhere to read a PEM text from.", mend)
+    return None
+
+
+def _retry(found: Findings, given: object) -> RunRetry:
     at = "/limits/retry"
     known = ("max_attempts", "base_ms", "factor", "cap_ms", "jitter", "respect_retry_after", "max_wait_s")
     members = found.table(given, at, known, what="`retry`") or {}
-    return Retry(
+    return RunRetry(
         max_attempts=whole(found, members, "max_attempts", at, 1, 35, 5),
         base_ms=found.number(members, "base_ms", at, 1, 3_600_000, 500),
         factor=found.number(members, "factor", at, 1, 10, 2),

@@ -11,12 +11,14 @@ from gateway.destinations.http_audience.format_answers import compile_expression
 from gateway.destinations.http_audience.found import Findings, entries, listed, step, whole
 from gateway.destinations.http_audience.shape import (
     ACTION_NAMES,
+    SESSION_KEYS,
     ActionName,
     ActionRule,
     Format,
     ListRule,
     RequestRule,
     ResponseRule,
+    SessionRule,
 )
 from gateway.destinations.http_audience.templates import TextTemplate, is_path_literal
 from gateway.destinations.http_audience.tree_checks import compile_body
@@ -26,12 +28,13 @@ RECORDS_MAX: Final = 100_000  # in one batch
 BODY_BYTES_MAX: Final = 100_000_000
 BODY_BYTES_DEFAULT: Final = 4_000_000
 STEPS_MAX: Final = 10
+SESSION_LIFE_S: Final = (60.0, 86_400.0)
 QUERY_MAX: Final = 50
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 FORMATS: Final = ("json", "form", "ndjson", "lines")
 
 _REQUEST: Final = ("method", "path", "query", "headers", "body", "format", "response")
-_ACTION: Final = (*_REQUEST, "batch", "same_as", "steps")
+_ACTION: Final = (*_REQUEST, "batch", "same_as", "session", "steps")
 _STEP: Final = (*_REQUEST, "save", "stop_when")
 
 
@@ -73,12 +76,14 @@ def read_actions(found: Findings, file: Mapping[str, object], around: Surroundin
         if other and other in given and other not in shared:
             if other in actions:
                 actions[name] = actions[other]
-        elif other:
-            found.add(
+        elif other:  # Such an action disables itself only: its records are told that it is not configured.
+            found.warn(
                 f"/actions/{name}/same_as",
-                f"`{other}` is no action with requests of its own.",
+                f"`{other}` is no action with requests of its own, so there is no `{name}`.",
                 f"Name one of {', '.join(one for one in given if one not in shared) or 'those you add'}.",
             )
+    if shared and shared.keys() == given.keys():
+        found.add("/actions", "No action has requests of its own.", "Add at least `add`.")
     return {name: actions[name] for name in given if name in actions}
 
 
@@ -109,6 +114,8 @@ def _action(
     else:
         one = read_request(found, members, pointer, around, around.response, one_record=records_max == 1)
         requests = () if one is None else (one,)
+    session = _session(found, name, members, pointer)
+    _check_session(found, requests, has_session=session is not None)
     if not requests:
         return None
     return ActionRule(
@@ -117,7 +124,43 @@ def _action(
         records_max=records_max,
         body_bytes_max=whole(found, batch, "max_bytes", at, 100, BODY_BYTES_MAX, BODY_BYTES_DEFAULT),
         group_by=tuple(str(key) for key in group_by),
+        session=session,
     )
+
+
+def _session(found: Findings, name: ActionName, members: dict[str, object], pointer: str) -> SessionRule | None:
+    """`session` of `replace`: the list goes in several requests, each told its place."""
+    if "session" not in members:
+        return None
+    at = f"{pointer}/session"
+    given = found.table(members["session"], at, ("first", "life_s"), what="`session`") or {}
+    if name != "replace":
+        found.add(at, "Only `replace` sends a list in several requests that belong together.", "Take `session` out.")
+        return None
+    return SessionRule(
+        first=whole(found, given, "first", at, 0, 1, 1),
+        life_s=found.number(given, "life_s", at, *SESSION_LIFE_S, 3_600),
+    )
+
+
+def _check_session(found: Findings, requests: tuple[RequestRule, ...], *, has_session: bool) -> None:
+    """`$.session` has four members, and is there only where the action has a `session`."""
+    for request in requests:
+        templates = [request.address, *(one for _, one in (*request.query, *request.headers))]
+        for paths in (*(template.paths for template in templates), request.body.paths if request.body else ()):
+            for path in paths:
+                if path[0] != "session":
+                    continue
+                if not has_session:
+                    found.add(
+                        request.pointer, "`session` is known only in a `replace` that has a `session`.", "Add it."
+                    )
+                elif len(path) != 2 or path[1] not in SESSION_KEYS:
+                    found.add(
+                        request.pointer,
+                        f"`{'.'.join(path)}` is nothing here.",
+                        f"A session has {', '.join(SESSION_KEYS)}.",
+                    )
 
 
 def _steps(

@@ -7,6 +7,7 @@ import hashlib
 from gateway.core.answers import status_text
 from gateway.core.http_messages import Answer, NoAnswerError
 from gateway.core.outcomes import Deferred, Outcome, Refused, Unauthorized, Unreachable
+from gateway.destinations.base import Notes
 from gateway.destinations.http_audience.answers import is_success, saved_values
 from gateway.destinations.http_audience.bodies import body_bytes
 from gateway.destinations.http_audience.delivering import REHEARSED, Courier
@@ -34,18 +35,35 @@ def note_key(audience_key: str) -> str:
 
 async def found_or_made(courier: Courier, facts: Facts) -> str:
     """The id of the list for an audience: as noted, else found by `audience.get`, else made. Raises ListError."""
-    notes, key = courier.context.notes, note_key(str(facts.audience.get("key", "")))
-    noted = await notes.get(key)
+    noted = await noted_list(courier.context.notes, facts)
     if noted:
-        return noted.decode()
-    lists = courier.file.lists
-    found = await _found(courier, lists.get, facts) if lists.get is not None else ""
-    if not found:
-        assert lists.create is not None, "asked for only where there is one"
-        answer = await _asked(courier, lists.create, facts)
-        found = _id_of(courier, lists.create, answer)
-    await notes.put(key, found.encode())
+        return noted
+    found = await find_list(courier, facts)
+    return found or await make_list(courier, facts)
+
+
+async def noted_list(notes: Notes, facts: Facts) -> str:
+    """The id kept for an audience, or nothing."""
+    return (await notes.get(_note_of(facts)) or b"").decode()
+
+
+async def find_list(courier: Courier, facts: Facts) -> str:
+    """The id that `audience.get` gives, which is kept; nothing where there is no such request or no such list. Raises ListError."""
+    rule = courier.file.lists.get
+    found = await _found(courier, rule, facts) if rule is not None else ""
+    if found:
+        await courier.context.notes.put(_note_of(facts), found.encode())
     return found
+
+
+async def make_list(courier: Courier, facts: Facts) -> str:
+    """The id of a list made now, which is kept. Raises ListError."""
+    rule = courier.file.lists.create
+    if rule is None:
+        raise ListError(Refused(reason="action_not_configured: The definition has no `audience.create`."))
+    made = _id_of(courier, rule, await _asked(courier, rule, facts))
+    await courier.context.notes.put(_note_of(facts), made.encode())
+    return made
 
 
 async def delete_list(courier: Courier, facts: Facts) -> None:
@@ -54,7 +72,11 @@ async def delete_list(courier: Courier, facts: Facts) -> None:
     if rule is None:
         raise ListError(Refused(reason="action_not_configured: The definition has no `audience.delete`."))
     await _asked(courier, rule, facts, accepted=frozenset({404, 410}))
-    await courier.context.notes.put(note_key(str(facts.audience.get("key", ""))), b"")
+    await courier.context.notes.put(_note_of(facts), b"")
+
+
+def _note_of(facts: Facts) -> str:
+    return note_key(str(facts.audience.get("key", "")))
 
 
 async def _found(courier: Courier, rule: RequestRule, facts: Facts) -> str:

@@ -51,4 +51,4 @@ def definitions_from(
 
 def catalog_files() -> list[Path]:
     """The definitions that ship with the gateway, by name."""
-    return sorted(CATALOG.glob("*.json"))
+    return sorted(CATALOG.glob("*.json"), key=lambda path: path.stem)

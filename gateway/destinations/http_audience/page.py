@@ -12,12 +12,11 @@ from typing import Final
 
 import msgspec
 
-from gateway.destinations.http_audience.catalog import catalog
+from gateway.destinations.http_audience.catalog import PAGES, catalog
 from gateway.destinations.http_audience.definition import audience_settings_of
 from gateway.destinations.http_audience.reports import sample_report, stand_in
 from gateway.destinations.http_audience.shape import ActionRule, DefinitionFile, FieldRule
 
-FOLDER: Final = "docs/destinations/catalogue"
 _STATED: Final = "Not confirmed: "
 
 _LOGINS: Final = {
@@ -135,7 +134,8 @@ def _requests(file: DefinitionFile) -> Iterable[tuple[str, ...]]:
 
 
 def _told(action: ActionRule) -> str:
-    return ", then ".join(f"`{one.method} {one.address_text or '/'}`" for one in action.requests)
+    told = ", then ".join(f"`{one.method} {one.address_text or '/'}`" for one in action.requests)
+    return f"{told}; as many as the list takes, in one session" if action.session is not None else told
 
 
 def _answers(file: DefinitionFile) -> list[str]:
@@ -201,14 +201,14 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def contents() -> dict[str, str]:
     """Every page by its path, and the list of them."""
-    pages = {f"{FOLDER}/{slug}.md": page(one.file) for slug, one in catalog().items()}
+    pages = {one.file.page: page(one.file) for one in catalog().values()}
     rows = [
         (f"[{one.file.name}]({slug}.md)", f"`{slug}`", one.file.api_version, one.file.checked_on)
         for slug, one in catalog().items()
     ]
     head = "# Catalogue\n\nDestinations that ship as definition files; each page is made from its file.\n\n"
     table = _table(("platform", "`destination`", "built on", "last checked"), rows)
-    return {f"{FOLDER}/README.md": f"{head}{table}\n", **pages}
+    return {f"{PAGES}/README.md": f"{head}{table}\n", **pages}
 
 
 def refresh(root: Path) -> list[Path]:

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from gateway.core.definitions import Definition
 from gateway.core.http_messages import Answer, Request
 from gateway.destinations.base import Batch, Context, Performed
+from gateway.destinations.http_audience.certificates import Identified, read_tls, tls_problems
 from gateway.destinations.http_audience.definition import BASE_URL, TOKEN_URL, definition_of
 from gateway.destinations.http_audience.delivering import REHEARSED, Courier
 from gateway.destinations.http_audience.dispatching import ASKED, Dispatch, Run
 from gateway.destinations.http_audience.fields import Record, Rejection, prepare
 from gateway.destinations.http_audience.format_access import address_problem
-from gateway.destinations.http_audience.lists import ListError, delete_list
 from gateway.destinations.http_audience.login import LoginError, login_headers
 from gateway.destinations.http_audience.shape import OAUTH_LOGINS, Capabilities, DefinitionFile, Hashing, Limits
-from gateway.destinations.http_audience.target import facts_of
 from gateway.destinations.http_audience.tokens import TokenRefusedError
 from gateway.destinations.http_audience.wire import Access, non_secret
+from gateway.destinations.tls import TlsError
 
 LINES_MAX: Final = 5  # ours: different requests told in one summary
 
@@ -75,6 +77,10 @@ class HttpAudience:
                 problems += [f"`{key}`: {problem}"] if problem else []
             elif key == BASE_URL and asked is not None:
                 problems.append(f"`{BASE_URL}` ({asked.label}) is missing; every account has its own, so give yours.")
+        if self.file.limits.tls is not None:
+            problems += tls_problems(
+                self.file.limits.tls, secret=lambda name: self._secret(name, settings), variables=self._variables
+            )
         return problems
 
     def success_answer(self, request: Request) -> Answer:
@@ -131,11 +137,12 @@ class HttpAudience:
             answer=_told([line for one in done.sent for line in one.answered]) or "nothing was sent",
             requests=requests,
             remembered=remembered,
+            counts=done.counts,
         )
 
     async def deliver(self, batch: Batch, context: Context) -> Dispatch:
         """The same with everything that previews and reports show."""
-        run = Run(self, batch, context)
+        run = Run(self, batch, self.way_out(batch.settings, context))
         if batch.owed and run.held is not None:
             return Dispatch(outcomes=(run.held,) * len(batch.owed), rejections={}, sent=())
         return await run.all()
@@ -146,7 +153,7 @@ class HttpAudience:
         if problems:
             return problems
         access = self.access(settings)
-        courier = Courier(self.file, access, context, frozenset())
+        courier = Courier(self.file, access, self.way_out(settings, context), frozenset())
         try:
             login_headers(self.file.login, access.secrets, "token", b"")
             await courier.tokens.drop()
@@ -157,18 +164,19 @@ class HttpAudience:
             return [getattr(error.outcome, "reason", "There is no token.")]
         return [] if self.file.login.type in OAUTH_LOGINS else [_NOTHING_TRIED]
 
-    async def delete_list(self, settings: dict[str, object], entry: dict[str, object], context: Context) -> str:
-        """Delete a list at the partner, on an operator's explicit command. Empty when done, else the reason why not."""
-        if self._missing_secrets(settings):
-            return self.check_settings(settings, frozenset())[0]
-        facts = facts_of(self.file, entry)
-        if isinstance(facts, Rejection):
-            return facts.message
+    def way_out(self, settings: Mapping[str, object], context: Context) -> Context:
+        """The context with connections that show the partner `limits.tls`; as it is where there is none, or a broken one."""
+        rule = self.file.limits.tls
+        if rule is None:
+            return context
         try:
-            await delete_list(Courier(self.file, self.access(settings), context, frozenset()), facts)
-        except ListError as error:
-            return str(error)
-        return ""
+            tls = read_tls(rule, secret=lambda name: self._secret(name, settings), variables=self._variables)
+        except TlsError:
+            return context  # `check_settings` says so, and nothing is sent.
+        access = self.access(settings)
+        token_url = access.token_url or self.file.login.texts.get("token_url", "")
+        http = Identified(context.http, tls, (access.base_url, token_url))
+        return msgspec.structs.replace(context, http=http)
 
     def access(self, settings: Mapping[str, object]) -> Access:
         """Address, plain settings and secrets of one configured destination. Secrets that are nowhere are left out."""

@@ -19,6 +19,9 @@ from gateway.destinations.http_audience.shape import DefinitionFile, Hashing, Re
 REHEARSED_US: Final = (
     1_767_225_600_000_000  # 2026-01-01: a rehearsal's clock stands still, so that it gives the same bytes twice
 )
+REHEARSED_SYNC: Final[dict[str, object]] = {
+    "sync_id": "preview", "sync_name": "Preview", "mode": "mirror", "run_id": "1", "run_started_at": "2026-01-01T00:00:00.000Z",
+}  # fmt: skip
 RECORDS_MAX: Final = 100_000
 HIDDEN: Final = "***"
 WEBHOOK_KEY: Final = "whsec_aGlkZGVuIGhpZGRlbiBoaWRkZW4h"  # Base64 of words; what is signed with it is hidden again
@@ -118,6 +121,8 @@ async def preview(
     variables: where secrets come from when they are to be shown; None hides them all.
     """
     hides = variables is None
+    # Nothing is connected to, so no certificate is needed.
+    file = msgspec.structs.replace(file, limits=msgspec.structs.replace(file.limits, tls=None))
     references = file.login.secrets.values()
     names = {one.name for one in references} | {one.key for one in file.settings if one.secret}
     settings = {key: value for key, value in setting.settings.items() if not hides or key not in names}
@@ -128,6 +133,7 @@ async def preview(
         settings=settings,
         corrections=frozenset(),
         hashing=setting.hashing,
+        sync=REHEARSED_SYNC,
         owed=tuple(
             Owed(
                 id=place,

@@ -8,7 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from gateway.core.http_messages import ANSWER_BYTES_MAX
 from gateway.core.identifiers import Algorithm, Encoding
+from gateway.core.run_limits import RunBreaker, RunRetry
 from gateway.destinations.http_audience.templates import TextTemplate
 from gateway.destinations.http_audience.trees import Body
 
@@ -190,14 +192,28 @@ class RequestRule(msgspec.Struct, frozen=True, kw_only=True):
         return self.body is not None and any(path[0] == "steps" for path in self.body.paths)
 
 
+class SessionRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole list may take several requests. first: number of the first; life_s: an older one is not gone on with."""
+
+    first: int = 1
+    life_s: float = 3_600.0
+
+
+SESSION_KEYS = ("id", "seq", "is_last", "size")
+
+
 class ActionRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One action with its own requests. group_by: fields whose values must agree within a batch."""
+    """One action with its own requests. group_by: fields whose values must agree within a batch.
+
+    session: `replace` is an upload of several requests; None: of one.
+    """
 
     name: ActionName
     requests: tuple[RequestRule, ...]
     records_max: int = 1
     body_bytes_max: int = 4_000_000
     group_by: tuple[str, ...] = ()
+    session: SessionRule | None = None
 
     @property
     def record_fields(self) -> list[str]:
@@ -240,24 +256,25 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, Secret] = MappingProxyType({})
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """How deliveries of runs are tried again; forwarded ones follow the gateway's own schedule."""
+class PemSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a PEM text is read. key: the member of `tls` it stands for; name: of a secret, of a variable, or a file's path."""
 
-    max_attempts: int = 5
-    base_ms: float = 500.0
-    factor: float = 2.0
-    cap_ms: float = 60_000.0
-    jitter: Literal["full", "none"] = "full"
-    respect_retry_after: bool = True
-    max_wait_s: float = 900.0
+    key: str
+    kind: Literal["secret", "env", "file"]
+    name: str
 
 
-class RunBreaker(msgspec.Struct, frozen=True, kw_only=True):
-    """When a run stops: over `share` rejected among its first records, or among so many in a row later."""
+class TlsRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What connections to the partner show and trust. certificate, key: the client's own. authorities: instead of the shipped."""
 
-    first: int = 200
-    window: int = 1000
-    share: float = 0.5
+    certificate: PemSource | None = None
+    key: PemSource | None = None
+    authorities: PemSource | None = None
+
+    @property
+    def sources(self) -> tuple[PemSource, ...]:
+        """Those that are given."""
+        return tuple(one for one in (self.certificate, self.key, self.authorities) if one is not None)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,11 +284,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 4
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
-    retry: Retry = Retry()
+    retry: RunRetry = RunRetry()
     breaker: RunBreaker = RunBreaker()
-    max_response_bytes: int = 4 * 1024 * 1024
+    max_response_bytes: int = ANSWER_BYTES_MAX
     allow_hosts: frozenset[str] = frozenset()
     allow_private: bool = False
+    tls: TlsRule | None = None
     idempotency_header: str = ""
     debug_samples: int = 0
 
@@ -302,7 +320,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 class DefinitionFile(msgspec.Struct, frozen=True, kw_only=True):
     """A whole file. actions: by the name asked for; those with `same_as` are the very action they share.
 
-    base_url: empty where it is asked for (asked_address). notes, sources: for the docs page.
+    base_url: empty where it is asked for (asked_address). notes, sources: for the docs page, which is `page` where it has one.
+    digest: of everything in the file; fields_digest: of its fields, which decide what a record is.
     """
 
     slug: str
@@ -328,6 +347,9 @@ class DefinitionFile(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[Sample, ...] = ()
     allow_http: bool = False
     file: str = ""
+    page: str = ""
+    digest: str = ""
+    fields_digest: str = ""
 
     @property
     def needs_audience_id(self) -> bool:

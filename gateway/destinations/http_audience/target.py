@@ -10,6 +10,8 @@ from gateway.destinations.http_audience.fields import Rejection
 from gateway.destinations.http_audience.shape import AUDIENCE_ID, AUDIENCE_NAME, DefinitionFile
 from gateway.destinations.http_audience.wire import Facts
 
+EVENT_EXTERNAL_ID = "event_external_id"
+
 
 def facts_of(
     file: DefinitionFile,
@@ -22,7 +24,8 @@ def facts_of(
 ) -> Facts | Rejection:
     """`$.connection`, `$.audience` and `$.run` for one list, or what the target lacks.
 
-    entry: the mapping's entry of `audiences`, laid over the event's own settings. external_id: when the entry has none.
+    entry: the mapping's entry of `audiences`, laid over the event's own settings. external_id: when the entry has none;
+    the id that the event named (EVENT_EXTERNAL_ID in the entry) is the last to be tried.
     without_id: the list is still to be found or made, so everything but its id must be right.
     """
     facts = sync or {}
@@ -55,13 +58,13 @@ def facts_of(
 
 
 def given_id(entry: Mapping[str, object], external_id: str) -> str:
-    """The list's id as far as it is known without asking anybody."""
-    return _text_of(_given(AUDIENCE_ID, entry, external_id))
+    """The list's id as far as it is known without asking anybody, and may keep a list from being made: the event's may not."""
+    return _text_of(entry.get(EXTERNAL_ID) or entry.get(AUDIENCE_ID) or external_id)
 
 
 def _given(key: str, entry: Mapping[str, object], external_id: str) -> object:
     if key == AUDIENCE_ID:
-        return entry.get(EXTERNAL_ID) or entry.get(AUDIENCE_ID) or external_id or None
+        return entry.get(EXTERNAL_ID) or entry.get(AUDIENCE_ID) or external_id or entry.get(EVENT_EXTERNAL_ID) or None
     if key == AUDIENCE_NAME:
         return entry.get(LIST_NAME, entry.get(AUDIENCE_NAME))
     return entry.get(key)

@@ -15,7 +15,9 @@ from gateway.core.mapping.paths import look_up, pieces_of
 TEMPLATE_CHARS_MAX = 4_000  # ours
 VALUE_CHARS_MAX = 2_000  # ours; whole URLs are rarely taken beyond 8,000 characters
 
-ROOTS = frozenset({"records", "record", "index", "connection", "settings", "audience", "batch", "run", "steps", "job"})
+ROOTS = frozenset(
+    {"records", "record", "index", "connection", "settings", "audience", "batch", "run", "steps", "session", "job"}
+)
 """What a path may begin with; which of them are filled depends on where it stands."""
 
 Paths = tuple[tuple[str, ...], ...]

@@ -1,6 +1,13 @@
-"""OAuth tokens of one configured destination: fetched once, kept in its notes, dropped when the partner refuses them."""
+"""OAuth tokens of one configured destination: fetched once, kept in its notes, dropped when the partner refuses them.
+
+Batches that go out at the same time share the call: the first asks, the others wait for what it got.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -11,6 +18,9 @@ from gateway.destinations.base import Context
 from gateway.destinations.http_audience.login import Token, credentials_digest, read_token, token_request
 from gateway.destinations.http_audience.shape import OAUTH_LOGINS, DefinitionFile
 from gateway.destinations.http_audience.wire import Access
+
+_LOCKS: Final[WeakValueDictionary[tuple[int, str], asyncio.Lock]] = WeakValueDictionary()
+"""By event loop and note: who holds one is asking the partner."""
 
 
 class TokenRefusedError(Exception):
@@ -30,6 +40,7 @@ class Tokens:
         self._access = access
         self._context = context
         self._is_used = file.login.type in OAUTH_LOGINS
+        self._given = ""
         self._note = ""
         if self._is_used and access.secrets:
             self._note = f"token/{credentials_digest(file.login, access.secrets, access.base_url)}"
@@ -38,21 +49,37 @@ class Tokens:
         """A token that has not expired. Raises TokenRefusedError."""
         if not self._is_used:
             return ""
-        kept = await self._context.notes.get(self._note)
-        if kept:
-            token = _decoded(kept)
-            if token is not None and token.until_us > self._context.now_us:
-                return token.text
-        token = await self._fetched()
-        await self._context.notes.put(self._note, msgspec.json.encode(token))
-        return token.text
+        kept = await self._kept()
+        if kept is None:
+            async with self._lock():
+                kept = await self._kept()  # Another batch may have been faster.
+                if kept is None:
+                    kept = await self._fetched()
+                    await self._context.notes.put(self._note, msgspec.json.encode(kept))
+        self._given = kept.text
+        return kept.text
 
     async def drop(self) -> bool:
-        """Forget the token that was just refused; whether another could be asked for."""
+        """Forget the token that was just refused; whether another could be asked for.
+
+        What another batch has fetched since stays. Before any `get`, whatever is kept is forgotten.
+        """
         if not self._is_used:
             return False
-        await self._context.notes.put(self._note, b"")
+        async with self._lock():
+            kept = await self._kept()
+            if kept is None or self._given in ("", kept.text):
+                await self._context.notes.put(self._note, b"")
         return True
+
+    async def _kept(self) -> Token | None:
+        """The one that was kept, while it may be used."""
+        noted = await self._context.notes.get(self._note)
+        token = _decoded(noted) if noted else None
+        return token if token is not None and token.until_us > self._context.now_us else None
+
+    def _lock(self) -> asyncio.Lock:
+        return _LOCKS.setdefault((id(asyncio.get_running_loop()), self._note), asyncio.Lock())
 
     async def _fetched(self) -> Token:
         try:

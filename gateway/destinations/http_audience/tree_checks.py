@@ -125,10 +125,12 @@ class _Checker:
         if "{{{" in option or "}}}" in option:
             self._found.add(pointer, "Triple braces are not allowed.", "Write `{{ path }}`.")
             return
-        if place.in_item:
-            return
-        for inside in split_places(option, 2)[1::2]:
-            self._use(path_of(inside.strip()), inside.strip(), pointer, place)
+        for inside in (one.strip() for one in split_places(option, 2)[1::2]):
+            if inside.startswith("$"):  # The mapping kit looks for a member of that name, and writes nothing.
+                mend = f"Write `{{{{{inside.removeprefix('$').removeprefix('.')}}}}}`."
+                self._found.add(pointer, f"`{inside}`: the path in a template begins without `$.`.", mend)
+            elif not place.in_item:
+                self._use(path_of(inside), inside, pointer, place)
 
     def _use(self, pieces: tuple[str, ...], text: str, pointer: str, place: _Place) -> None:
         roots = (ROOTS - {"job"}) | place.names

@@ -33,11 +33,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What records of one list share in templates: `$.connection`, `$.audience`, `$.run`."""
+    """What records of one list share in templates: `$.connection`, `$.audience`, `$.run`, `$.session`."""
 
     connection: dict[str, object]
     audience: dict[str, object]
     run: dict[str, object] = {}
+    session: dict[str, object] = {}
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,11 +70,11 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 def batches(file: DefinitionFile, items: Sequence[Item], settings: dict[str, object]) -> Iterator[Made]:
     """Batches in the order of their first records; each is made when it is asked for, so that one is in memory at a time."""
-    groups: dict[object, _Group] = {}
+    groups: dict[object, Group] = {}
     for item in items:
         key = (item.action.name, _text(item.facts), _text([item.record.get(name) for name in item.action.group_by]))
         if key not in groups:
-            groups[key] = _Group(file, item.action, item.facts, settings)
+            groups[key] = Group(file, item.action, item.facts, settings)
         groups[key].queue.append(item)
     waiting = [(group.queue[0].place, number, group) for number, group in enumerate(groups.values())]
     heapify(waiting)
@@ -84,8 +85,8 @@ def batches(file: DefinitionFile, items: Sequence[Item], settings: dict[str, obj
             heappush(waiting, (group.queue[0].place, number, group))
 
 
-class _Group:
-    """Records that may share a request, in order."""
+class Group:
+    """Records that may share a request, in order. queue: those that still wait."""
 
     def __init__(self, file: DefinitionFile, action: ActionRule, facts: Facts, settings: dict[str, object]) -> None:
         self.queue: deque[Item] = deque()
@@ -111,6 +112,11 @@ class _Group:
             items.extend(self.queue.popleft() for _ in range(count - len(items)))
             made, size = self._make(items)
         return self._largest(made, size)
+
+    def render(self, items: Sequence[Item]) -> Made:
+        """These records as one batch once more, which they were before."""
+        made, _ = self._make(items)
+        return made
 
     def _largest(self, whole: Made, size: int) -> Made:
         """The longest beginning that fits; sizes are guessed at between what is known to fit and what is known not to."""
@@ -184,6 +190,10 @@ class _Group:
             "run": self._facts.run,
             "steps": {},
         }
+        if action.session is not None:
+            # Where no list is under way, what is shown is the whole of it: one request, the first and the last.
+            alone = {"id": 1, "seq": action.session.first, "is_last": True, "size": len(items)}
+            scope["session"] = {**alone, **self._facts.session}
         if action.records_max == 1:
             scope["record"], scope["index"] = records[0], 0
         return scope
@@ -223,6 +233,7 @@ def build_request(
         headers=headers,
         body=body or b"",
         timeout_s=file.limits.connect_timeout_s + file.limits.read_timeout_s,
+        connect_s=file.limits.connect_timeout_s,
     )
 
 

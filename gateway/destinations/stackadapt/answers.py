@@ -36,7 +36,10 @@ def read_deletion(answer: Answer, *, now_us: int, known: frozenset[str] = frozen
     outcome = outcome_of_status(answer.status, answer.headers, now_us=now_us, partner="StackAdapt")
     if not isinstance(outcome, Delivered):
         return msgspec.structs.replace(outcome, splittable=False) if isinstance(outcome, Refused) else outcome
-    return _read_fields(answer, (DELETE_FIELD,), outcome, known)
+    outcome = _read_fields(answer, (DELETE_FIELD,), outcome, known)
+    if isinstance(outcome, Refused):
+        return msgspec.structs.replace(outcome, reason=f"DELETE_FAILED: {outcome.reason}")
+    return outcome
 
 
 def _read_fields(answer: Answer, fields: Sequence[str], delivered: Delivered, known: frozenset[str]) -> Outcome:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.definitions import Action, Choice, Correction, Definition, Field
+from gateway.core.definitions import Action, Choice, Correction, Definition, Field, first_of
+from gateway.core.sync_options import Capabilities
 
 API_URL: Final = "https://api.stackadapt.com/graphql"
 
@@ -13,11 +14,6 @@ CHECK_ADVERTISER_ID: Final = "check_advertiser_id"
 OBJECTS_AS_TEXT: Final = "objects_as_text"
 READ_ANSWERS: Final = "read_answers"
 DELETE_NEEDS_ID: Final = "delete_needs_id"
-
-
-def _first_of(first: str, second: str) -> dict[str, object]:
-    """A default mapping: the first path when the event holds something there, else the second."""
-    return {"@if": {"exists": {"@path": first}, "then": {"@path": first}, "else": {"@path": second}}}
 
 
 def _choices(*values: str, **labels: str) -> tuple[Choice, ...]:
@@ -73,7 +69,7 @@ FIELDS: Final = (
         type="object",
         description="What StackAdapt knows about every profile by name.",
         properties=STANDARD_TRAITS,
-        default={key: _first_of(f"$.traits.{at}", f"$.properties.{at}") for key, at in TRAIT_SOURCES.items()},
+        default={key: first_of(f"$.traits.{at}", f"$.properties.{at}") for key, at in TRAIT_SOURCES.items()},
     ),
     Field(
         key="custom_properties_mode",
@@ -104,7 +100,7 @@ FIELDS: Final = (
         type="string",
         description="The id by which the profile can be deleted later.",
         identifier="external",
-        default=_first_of("$.userId", "$.anonymousId"),
+        default=first_of("$.userId", "$.anonymousId"),
     ),
     Field(
         key="event_type",
@@ -146,7 +142,7 @@ FIELDS: Final = (
         required=True,
         hidden=True,
         description="Where the audience's flag is looked up, under the audience key.",
-        default=_first_of("$.properties", "$.traits"),
+        default=first_of("$.properties", "$.traits"),
     ),
     Field(
         key="segment_computation_class",
@@ -183,7 +179,7 @@ FIELDS: Final = (
         format="email",
         description="Sent as it is: neither hashed nor put in lower case. Without one the event is refused.",
         identifier="email",
-        default=_first_of("$.traits.email", "$.properties.email"),
+        default=first_of("$.traits.email", "$.properties.email"),
     ),
 )
 
@@ -256,6 +252,7 @@ DEFINITION: Final = Definition(
             trigger='type = "identify" or type = "track"',
             batch_events_max=1000,
             batch_bytes_max=4_000_000,
+            capabilities=Capabilities(update=True),
         ),
     ),
     corrections=CORRECTIONS,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,6 +14,7 @@ from gateway.core.http_messages import Answer, NoAnswerError, Request
 from gateway.core.javascript import to_text
 from gateway.core.masking import words_of
 from gateway.core.outcomes import Delivered, Outcome, Refused, Unreachable
+from gateway.destinations.attempt_lines import in_one_line
 from gateway.destinations.base import Batch, Context, Owed, Performed
 from gateway.destinations.stackadapt.answers import (
     AdvertiserPage,
@@ -29,12 +29,16 @@ from gateway.destinations.stackadapt.wire import (
     advertiser_of,
     advertisers_request,
     delete_request,
+    member_of,
+    record_of,
     upsert_request,
 )
 
 ADVERTISER_PAGES_MAX: Final = 100  # ours: the look-up ends there whatever `hasNextPage` says
-LINES_MAX: Final = 5  # ours: different requests told in one summary
 AUDIENCE_CHARS_MAX: Final = 80  # ours
+
+IDENTIFIERS: Final = frozenset({"email", "userId", "audienceId"})  # StackAdapt finds profiles by the first two
+ALL_CORRECTIONS: Final = frozenset(one.name for one in DEFINITION.corrections)
 
 _BAD_ADVERTISER = "The advertiser id must be digits only: mend `advertiser_id` in the settings or in the mapping."
 _MEND = "Check the token, or ask StackAdapt for a GraphQL token with write access."
@@ -81,6 +85,20 @@ class StackAdapt:
         """For rehearsals."""
         return success_answer(request)
 
+    def member(self, action: str, payload: dict[str, object], corrections: frozenset[str]) -> object:  # noqa: ARG002
+        """What StackAdapt gets for one member: the profile, or None."""
+        return member_of(payload, corrections)
+
+    def rendered(
+        self,
+        action: str,  # noqa: ARG002
+        payload: dict[str, object],
+        *,
+        hashing: Literal["on", "off", "auto"],  # noqa: ARG002 - nothing is hashed here
+    ) -> tuple[dict[str, object], frozenset[str]]:
+        """A sync's record: a change of these identifiers is another profile, a change of the rest an update of the same."""
+        return record_of(payload, ALL_CORRECTIONS), IDENTIFIERS
+
     async def perform(self, batch: Batch, context: Context) -> Performed:
         """One request for each run of profiles of one advertiser, one for each deletion; usually one in all."""
         outcomes: list[Outcome] = []
@@ -96,8 +114,8 @@ class StackAdapt:
             outcomes.extend([one.outcome] * len(owed))
         return Performed(
             outcomes=tuple(outcomes),
-            request=_told([one.request for one in sent if one.request]),
-            answer=_told([one.answer for one in sent if one.answer]),
+            request=in_one_line([one.request for one in sent if one.request]),
+            answer=in_one_line([one.answer for one in sent if one.answer]),
             requests=sum(one.requests for one in sent),
         )
 
@@ -115,6 +133,11 @@ class StackAdapt:
         if configured not in {choice.value for choice in found.choices}:
             return ["warning: the token may not write to the configured `advertiser_id`, only to others."]
         return []
+
+    async def accounts(self, settings: dict[str, object], context: Context) -> tuple[str, Sequence[Choice]] | str:
+        """The advertisers that the token may write to."""
+        found = await self.advertisers(settings, context)
+        return found.message or ("advertiser_id", found.choices)
 
     async def advertisers(self, settings: dict[str, object], context: Context) -> AdvertiserList:
         """The look-up behind the choice of an advertiser; follows the pages. Never raises for anything a partner does."""
@@ -196,13 +219,6 @@ def _not_sent(held_up: Outcome) -> Outcome:
     if isinstance(held_up, Unreachable):
         return Unreachable(reason="Not sent: a request before it in the batch got no answer.", sent=False)
     return held_up
-
-
-def _told(lines: list[str]) -> str:
-    """Lines of several requests as one, equal ones counted."""
-    counts = Counter(lines)
-    told = [line if count == 1 else f"{count} x {line}" for line, count in counts.items()]
-    return "; ".join(told[:LINES_MAX]) + (f"; and {len(told) - LINES_MAX} more" if len(told) > LINES_MAX else "")
 
 
 def _counted(owed: tuple[Owed, ...]) -> str:

@@ -157,6 +157,26 @@ def profile_of(owed: Owed, *, declared: bool, objects_as_text: bool) -> dict[str
     return profile
 
 
+def record_of(payload: Record, corrections: frozenset[str]) -> dict[str, object]:
+    """What StackAdapt holds of a member who is in: the profile, and the consent it is filed under."""
+    declared = uses_declared_properties(payload)
+    owed = Owed(id=0, operation="enter", planned=True, payload=dict(payload))
+    profile = profile_of(owed, declared=declared, objects_as_text=OBJECTS_AS_TEXT in corrections)
+    del profile["action"]
+    known = {name: value for name, value in profile.items() if value is not UNDEFINED}
+    return {**known, "isOptedIn": payload.get("marketing_status") == "Opted-in"}
+
+
+def member_of(payload: Record, corrections: frozenset[str]) -> dict[str, object] | None:
+    """The profile of one member as StackAdapt gets it, as a value; None for one without an address, which is no profile."""
+    if not payload.get("email"):
+        return None
+    declared = uses_declared_properties(payload)
+    owed = Owed(id=0, operation="send", payload=dict(payload))
+    profile = profile_of(owed, declared=declared, objects_as_text=OBJECTS_AS_TEXT in corrections)
+    return {name: value for name, value in profile.items() if value is not UNDEFINED}
+
+
 def _add_declared(profile: dict[str, object], payload: Record) -> None:
     reserved = reserved_names(payload)
     for item in properties_of(payload):
@@ -169,7 +189,7 @@ def _add_declared(profile: dict[str, object], payload: Record) -> None:
 def is_enter(owed: Owed) -> bool:
     """A sync's plan decides; a forwarded event's own flag otherwise, by JavaScript's truth: the text "false" is enter."""
     if owed.planned:
-        return owed.operation == "enter"
+        return owed.operation in ("enter", "update")
     flags = owed.payload.get("traits_or_props")
     key = owed.payload.get("segment_computation_key")
     return isinstance(flags, dict) and isinstance(key, str) and is_truthy(flags.get(key))

@@ -8,9 +8,11 @@ import msgspec
 
 from gateway.core.answers import (
     RETRIED_STATUSES,
+    json_object,
     outcome_of_status,
     status_text,
 )
+from gateway.core.definitions import Choice
 from gateway.core.http_messages import Answer
 from gateway.core.javascript import number_text
 from gateway.core.masking import mask_text
@@ -24,6 +26,7 @@ TOKEN_LIFE_S: Final = 43_200.0  # Taboola's, where the answer does not say
 TOKEN_LIFE_S_MAX: Final = 1e9  # ours; more is nonsense
 TOKEN_CHARS_MAX: Final = 8_192  # ours
 CODE_CHARS_MAX: Final = 100  # ours
+ACCOUNTS_MAX: Final = 1_000  # ours
 
 AUDIENCE_FIELD: Final = "audience_id"
 # Where Taboola lays a refusal on one of these, one record may be at fault; on anything else, the whole request.
@@ -60,6 +63,7 @@ def read_users(answer: Answer, *, now_us: int, known: frozenset[str], is_new: bo
             reason=f"Taboola does not know the new audience yet (answered {answer.status}).",
             wait_s=NOT_READY_WAIT_S,
             status=answer.status,
+            concerns="delivery",
         )
     outcome = _by_status(answer, now_us, fault.told(known))
     if isinstance(outcome, Refused) and outcome.splittable and fault.field.partition("[")[0] not in RECORD_FIELDS:
@@ -94,7 +98,7 @@ def read_token(answer: Answer, *, now_us: int) -> Token | Outcome:
             reason=f"Taboola answered {status_text(answer.status)}: no access token. Check client_id and client_secret.",
             status=answer.status,
         )
-    body = _decoded(answer.body)
+    body = json_object(answer.body)
     text = body.get("access_token")
     if (
         not isinstance(text, str)
@@ -109,6 +113,18 @@ def read_token(answer: Answer, *, now_us: int) -> Token | Outcome:
     return Token(text=text, life_s=float(life) if is_said else TOKEN_LIFE_S)  # type: ignore[arg-type] # a number if said
 
 
+# --- Accounts ---
+
+
+def read_accounts(answer: Answer) -> tuple[Choice, ...]:
+    """The accounts by alphabetic id, with their names; none for an answer that lists none."""
+    listed = json_object(answer.body).get("results") if answer.status == 200 else None
+    if not isinstance(listed, list):
+        return ()
+    named = [(one.get("account_id"), one.get("name")) for one in listed[:ACCOUNTS_MAX] if isinstance(one, dict)]
+    return tuple(Choice(value=value, label=str(label or value)) for value, label in named if isinstance(value, str))
+
+
 # --- Creating ---
 
 
@@ -118,7 +134,7 @@ def read_created(answer: Answer, *, asked: dict[str, object], now_us: int, known
     if not isinstance(outcome, Delivered):
         outcome = msgspec.structs.replace(outcome, reason=f"AUDIENCE_CREATION_FAILED: {outcome.reason}")
         return msgspec.structs.replace(outcome, splittable=False) if isinstance(outcome, Refused) else outcome
-    body = _decoded(answer.body)
+    body = json_object(answer.body)
     external_id = _id_text(body.get("audience_id"))
     if not external_id:
         return Refused(
@@ -156,7 +172,7 @@ class _Fault(msgspec.Struct, frozen=True):
     def of(cls, answer: Answer) -> _Fault:
         if 200 <= answer.status < 300:
             return cls()
-        body = _decoded(answer.body)
+        body = json_object(answer.body)
         return cls(_word(body.get("offending_field")), _word(body.get("message_code")))
 
     def told(self, known: frozenset[str]) -> str:
@@ -169,15 +185,6 @@ def _word(value: object) -> str:
     return value.strip() if isinstance(value, str) and len(value) <= CODE_CHARS_MAX else ""
 
 
-def _decoded(body: bytes) -> dict[str, object]:
-    """The JSON object of a body; an empty one for anything else."""
-    try:
-        value: object = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 # --- Rehearsals ---
 
 
@@ -188,5 +195,5 @@ def success_answer(call: Literal["token", "create", "users"], body: bytes) -> An
     if call == "token":
         value: dict[str, object] = {"access_token": "rehearsal-token", "token_type": "bearer", "expires_in": 43_200}
     else:
-        value = {**_decoded(body), "audience_id": 1}
+        value = {**json_object(body), "audience_id": 1}
     return Answer(status=200, headers={"content-type": "application/json"}, body=msgspec.json.encode(value))

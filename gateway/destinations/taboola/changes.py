@@ -101,7 +101,7 @@ def is_add(owed: Owed) -> bool:
     An event without the flag removes. The key is looked up as it is: dots in it are no path.
     """
     if owed.planned:
-        return owed.operation == "enter"
+        return owed.operation in ("enter", "update")
     flags = owed.payload.get("traits_or_props")
     key = owed.payload.get("segment_computation_key")
     return isinstance(flags, dict) and isinstance(key, str) and is_truthy(flags.get(key))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.definitions import Action, Choice, Correction, Definition, Field
+from gateway.core.definitions import Action, Choice, Correction, Definition, Field, first_of
 
 BASE_URL: Final = "https://backstage.taboola.com/backstage"
 INTEGRATION_SOURCE: Final = "segment.com"
@@ -15,11 +15,6 @@ LOWER_TRIM_EMAIL: Final = "lower_trim_email"
 LAST_OPERATION_WINS: Final = "last_operation_wins"
 CHECK_AUDIENCE_ID: Final = "check_audience_id"
 DROP_ZERO_DEVICE_ID: Final = "drop_zero_device_id"
-
-
-def _first_of(first: str, second: str) -> dict[str, object]:
-    """A default mapping: the first path when the event holds something there, else the second."""
-    return {"@if": {"exists": {"@path": first}, "then": {"@path": first}, "else": {"@path": second}}}
 
 
 SETTINGS: Final = (
@@ -143,7 +138,7 @@ FIELDS: Final = (
         description="Hashed with SHA-256 before it leaves; 64 hexadecimal digits are taken for a finished hash.",
         identifier="email",
         hash="sha256",
-        default=_first_of("$.traits.email", "$.context.traits.email"),
+        default=first_of("$.traits.email", "$.context.traits.email"),
     ),
     Field(
         key="traits_or_props",
@@ -152,7 +147,7 @@ FIELDS: Final = (
         required=True,
         hidden=True,
         description="Where the audience's flag is looked up, under the audience key.",
-        default=_first_of("$.properties", "$.traits"),
+        default=first_of("$.properties", "$.traits"),
     ),
     Field(
         key="enable_batching",
@@ -168,7 +163,7 @@ FIELDS: Final = (
         type="string",
         description="Sent as it is, never hashed.",
         identifier="mobile_id",
-        default=_first_of("$.properties.ios_id", "$.properties.android_id"),
+        default=first_of("$.properties.ios_id", "$.properties.android_id"),
     ),
     Field(
         key="batch_size",

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from gateway.core.answers import status_text
-from gateway.core.definitions import Definition
+from gateway.core.definitions import Choice, Definition
 from gateway.core.http_messages import Answer, Request
 from gateway.core.javascript import to_text, trim
 from gateway.core.masking import words_of
 from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unauthorized, Unreachable
-from gateway.destinations.base import Batch, Context, Performed
+from gateway.destinations.attempt_lines import in_one_line
+from gateway.destinations.base import AudienceFound, AudienceWanted, Batch, Context, Performed
 from gateway.destinations.taboola import audiences
-from gateway.destinations.taboola.answers import Created, Token, blames_audience, read_users
-from gateway.destinations.taboola.changes import Change, change_of, member_of
+from gateway.destinations.taboola.answers import Created, Token, blames_audience, read_accounts, read_users
+from gateway.destinations.taboola.changes import Change, account_id_warning, change_of, member_of
 from gateway.destinations.taboola.definition import DEFINITION
 from gateway.destinations.taboola.session import Session
-from gateway.destinations.taboola.wire import Call, base_url, calls_of, success_answer, users_request
+from gateway.destinations.taboola.wire import Call, accounts_request, base_url, calls_of, success_answer, users_request
 
-LINES_MAX: Final = 5  # ours: different requests told in one summary
+_NO_DELETION: Final = "Taboola's API deletes no audiences: take this one out in its own pages."
 _NOT_SENT: Final = "Not sent: a request before it in the batch got no token or no answer."
 
 _Locks = WeakValueDictionary[tuple[str, str, str], asyncio.Lock]  # (address, account, audience): gone when nobody waits
@@ -59,6 +58,12 @@ class Taboola:
             problems.append("`backstage_base_url` must begin with https:// (or http:// on a private network).")
         return problems
 
+    def audience_warnings(self, entry: dict[str, object]) -> Sequence[str]:
+        """An account id that does not look like one."""
+        given = entry.get("account_id")
+        warning = account_id_warning(given) if isinstance(given, str) and given else ""
+        return (warning,) if warning else ()
+
     def success_answer(self, request: Request) -> Answer:
         """For rehearsals."""
         return success_answer(request)
@@ -76,6 +81,37 @@ class Taboola:
     ) -> Created | Outcome:
         """Create an audience by hand, or find the one of its name. given: account_id, ttl_in_hours, exclude_from_campaigns."""
         return await audiences.create({**given, "name": name}, key, Session(settings, context), context)
+
+    async def keep_audience(
+        self, verb: Literal["find", "create", "delete"], wanted: AudienceWanted, context: Context
+    ) -> AudienceFound | Outcome:
+        """The id that is known is the audience's: Taboola has no call that would look it up. Creating finds it by name."""
+        if verb == "delete":
+            return Refused(reason=_NO_DELETION)
+        given = to_text(wanted.entry.get("external_id") or "")
+        if given:
+            return AudienceFound(external_id=given, origin="mapping")
+        session = Session(wanted.settings, context)
+        kept = await audiences.remembered(wanted.entry, wanted.key, session, context)
+        if isinstance(kept, Refused):
+            return kept
+        if kept or wanted.event_id:
+            return AudienceFound(external_id=kept or wanted.event_id, origin="kept" if kept else "event")
+        if verb == "find":
+            return AudienceFound()
+        created = await audiences.create(wanted.entry, wanted.key, session, context)
+        return (
+            AudienceFound(external_id=created.external_id, origin="created")
+            if isinstance(created, Created)
+            else created
+        )
+
+    async def accounts(self, settings: dict[str, object], context: Context) -> tuple[str, Sequence[Choice]] | str:
+        """The alphabetic ids of the accounts that these credentials may use."""
+        answer = await Session(settings, context).call(partial(accounts_request, settings))
+        if not isinstance(answer, Answer):
+            return getattr(answer, "reason", "Taboola gave no answer.")
+        return "account_id", read_accounts(answer)
 
     async def test(self, settings: dict[str, object], context: Context) -> Sequence[str]:
         """Ask for a token, as the reference does not."""
@@ -115,8 +151,8 @@ class _Performance:
         assert all(outcome is not None for outcome in self._outcomes), "every delivery is refused, or part of a call"
         return Performed(
             outcomes=tuple([outcome for outcome in self._outcomes if outcome is not None]),
-            request=_lines(self._asked),
-            answer=_lines(self._told),
+            request=in_one_line(self._asked),
+            answer=in_one_line(self._told),
             requests=self._session.requests,
         )
 
@@ -188,10 +224,8 @@ class _Performance:
 
     def _hold_up(self, outcome: Outcome) -> None:
         """Whether the rest of the batch need not be tried: nobody answers, nobody is let in, or not so fast."""
-        is_too_new = (
-            isinstance(outcome, Deferred) and outcome.status == HTTPStatus.BAD_REQUEST
-        )  # one audience's trouble
-        if self._session.blocked is not None or (isinstance(outcome, (Unauthorized, Deferred)) and not is_too_new):
+        is_told_to_wait = isinstance(outcome, Deferred) and outcome.concerns == "lane"
+        if self._session.blocked is not None or isinstance(outcome, Unauthorized) or is_told_to_wait:
             self._held_up = outcome
 
     def _settle(self, positions: Sequence[int], outcome: Outcome) -> None:
@@ -210,10 +244,3 @@ def _summary(outcome: Outcome) -> str:
     if outcome.status is None:
         return "no answer"
     return f"{status_text(outcome.status)}, {type(outcome).__name__.lower()}"
-
-
-def _lines(lines: list[str]) -> str:
-    """Lines of several requests as one, equal ones counted."""
-    counts = Counter(lines)
-    told = [line if count == 1 else f"{count} x {line}" for line, count in counts.items()]
-    return "; ".join(told[:LINES_MAX]) + (f"; and {len(told) - LINES_MAX} more" if len(told) > LINES_MAX else "")

@@ -140,6 +140,16 @@ def create_request(name: str, asked: Record, settings: Record, token: str) -> Re
     )
 
 
+def accounts_request(settings: Record, token: str) -> Request:
+    """Which accounts the credentials may use."""
+    return Request(
+        method="GET",
+        url=f"{base_url(settings)}/api/1.0/users/current/allowed-accounts",
+        headers=_headers(token),
+        timeout_s=TIMEOUT_S,
+    )
+
+
 def token_request(settings: Record) -> Request:
     """Ask for an access token."""
     form = (

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.answers import outcome_of_status, status_text
+from gateway.core.answers import json_object, outcome_of_status, status_text
 from gateway.core.http_messages import Answer
 from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unreachable
 from gateway.destinations.the_trade_desk.wire import is_external_id, is_upload_url
@@ -61,7 +61,7 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_page(answer: Answer) -> Page | None:
     """The page of a 200; None where the body is none."""
-    body = _decoded(answer.body)
+    body = json_object(answer.body)
     listed = body.get("Segments")
     if not isinstance(listed, list):
         return None
@@ -73,7 +73,7 @@ def read_page(answer: Answer) -> Page | None:
 
 def read_created(answer: Answer) -> str | None:
     """The new segment's id; None where the answer, 200 or not, names none."""
-    external_id = _decoded(answer.body).get("CrmDataId")
+    external_id = json_object(answer.body).get("CrmDataId")
     if answer.status != 200 or not isinstance(external_id, str) or not is_external_id(external_id):
         return None
     return external_id
@@ -81,7 +81,7 @@ def read_created(answer: Answer) -> str | None:
 
 def read_drop(answer: Answer, settings: dict[str, object]) -> Drop | None:
     """The address to upload to; None where there is no usable one."""
-    body = _decoded(answer.body)
+    body = json_object(answer.body)
     url, reference = body.get("Url"), body.get("ReferenceId")
     if not isinstance(url, str) or not is_upload_url(url, settings):
         return None
@@ -134,7 +134,7 @@ def _text(value: object) -> str:
 
 
 def _properties(answer: Answer) -> str:
-    details = _decoded(answer.body).get("ErrorDetails")
+    details = json_object(answer.body).get("ErrorDetails")
     named = {one.get("Property") for one in details if isinstance(one, dict)} if isinstance(details, list) else set()
     return ", ".join(name for name in PROPERTIES if name in named)
 
@@ -143,12 +143,3 @@ def _storage_code(answer: Answer) -> str:
     found = _STORAGE_CODE.search(answer.body[:4096])
     code = found[1].decode("ascii") if found else ""
     return code if code in _STORAGE_CODES else ""
-
-
-def _decoded(body: bytes) -> dict[str, object]:
-    """The JSON object of a body; an empty one for anything else."""
-    try:
-        value: object = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
-from gateway.core.identifiers import GMAIL, is_email, is_hex_digest, normalise_email_uid2, reencoded, sha256_base64
+from gateway.core.identifiers import (
+    EMAIL_CHARS_MAX,
+    GMAIL,
+    is_email,
+    is_hex_digest,
+    normalise_email_uid2,
+    reencoded,
+    sha256_base64,
+)
 from gateway.core.javascript import to_text
 from gateway.destinations.the_trade_desk.definition import EMAIL, HASHED
 
 BASE64_CHARS_MAX: Final = 88  # ours: a SHA-512; no longer value can be an identifier
 HEX_CHARS: Final = 64
-EMAILS_PER_MEMBER_MAX: Final = 100  # ours: the oldest goes when one member has given more addresses than these
-
-PAYLOADS: Final = "payloads"
-AT_US: Final = "at_us"
+AT_US: Final = "at_us"  # what a snapshot adds to a payload
+AT_US_MAX: Final = 10**18  # ours: the year 33658; what lies behind is no time
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={1,2}")
-_KEPT = ("external_id", "pii_type", "email")
 
 Record = Mapping[str, object]
 
@@ -49,6 +54,33 @@ def address_key(value: str) -> str:
     return b2a_base64(sha256(address.encode()).digest(), newline=False).decode()
 
 
+def person_keys(values: Sequence[str]) -> list[str]:
+    """`person_key` of each value, in two thirds of the time where they are addresses all."""
+    return address_keys(values) if are_addresses(values) else [person_key(value) for value in values]
+
+
+def address_keys(values: Iterable[str]) -> list[str]:
+    """`address_key` of each value."""
+    lower = [value.lower() for value in values]
+    addresses = [normalise_email_uid2(one) if one.endswith(GMAIL) else one for one in lower]
+    if not "".join(addresses).isascii():
+        return [sha256_base64(address) for address in addresses]
+    return [b2a_base64(sha256(address.encode()).digest(), newline=False).decode() for address in addresses]
+
+
+def are_addresses(values: Sequence[str]) -> bool:
+    """Whether `is_email` lets every one of these values pass. A doubt counts as no: ask one by one then.
+
+    Of the first at sign that something stands before, and of any dot behind it that stands between others, it is enough
+    that they are there. Python splits at all of JavaScript's white space but U+FEFF, and at some more, hence the doubt.
+    """
+    joined = "".join(values)
+    if len(joined.split(None, 1)) != 1 or joined[0].isspace() or joined[-1].isspace() or "\ufeff" in joined:
+        return False
+    good = [value for value in values if (at := value.find("@", 1)) > 0 and value.find(".", at + 2, -1) > 0]
+    return len(good) == len(values) and max(map(len, values)) <= EMAIL_CHARS_MAX
+
+
 def line_of(value: str, pii_type: str) -> str:
     """The line a value gives, without its line feed; nothing where the value is left out of the file.
 
@@ -70,57 +102,19 @@ def email_of(payload: Record) -> str:
     return value if isinstance(value, str) else "" if value is None else to_text(value)
 
 
-# --- What a sync keeps of one member ---
-
-
-def with_payload(record: Record | None, payload: Record, at_us: int) -> dict[str, object] | None:
-    """A member's record after an entering event: `{"payloads": [{"email", "pii_type", "at_us" …}, …]}`, oldest first.
-
-    One payload per person key, the latest event's (of equal times, the later call's). A payload that gives nobody leaves
-    the record as it was (None where there was none). At most EMAILS_PER_MEMBER_MAX stay.
-    """
-    key = person_key(email_of(payload))
-    kept = {person_key(email_of(one)): one for one in payloads_of(record)} if record is not None else {}
-    if key and at_us >= _at_us(kept.get(key)):
-        kept[key] = {**{name: payload[name] for name in _KEPT if name in payload}, AT_US: at_us}
-    if not kept:
-        return None
-    latest = sorted(kept.values(), key=_at_us)[-EMAILS_PER_MEMBER_MAX:]
-    return {PAYLOADS: latest}
-
-
-def payloads_of(record: Record) -> Iterator[Record]:
-    """The payloads of a record: its list of them, or the record itself where it is one payload."""
-    listed = record.get(PAYLOADS)
-    if not isinstance(listed, list):
-        yield record
-        return
-    for one in listed:
-        if isinstance(one, dict):
-            yield one
-
-
-def _at_us(payload: Record | None) -> int:
-    at_us = payload.get(AT_US) if payload is not None else None
-    return at_us if isinstance(at_us, int) and at_us > 0 else 0
+# --- The rows of a list ---
 
 
 def emails_of(rows: Iterable[tuple[str, Record]]) -> Iterator[str]:
-    """The value of every payload of every member, in order."""
-    for _member, record in rows:
-        if PAYLOADS in record:
-            yield from map(email_of, payloads_of(record))
-        else:
-            value = record.get("email")
-            yield value if type(value) is str else email_of(record)
+    """The value of every row, in order."""
+    for _member, payload in rows:
+        value = payload.get("email")
+        yield value if type(value) is str else email_of(payload)
 
 
 def timed_emails_of(rows: Iterable[tuple[str, Record]]) -> Iterator[tuple[str, int]]:
     """The same with the time of its event in µs, 0 where unknown."""
-    for _member, record in rows:
-        if PAYLOADS in record:
-            for payload in payloads_of(record):
-                yield email_of(payload), _at_us(payload)
-        else:
-            value, at_us = record.get("email"), record.get(AT_US)
-            yield value if type(value) is str else email_of(record), at_us if type(at_us) is int and at_us > 0 else 0
+    for _member, payload in rows:
+        value, at_us = payload.get("email"), payload.get(AT_US)
+        is_time = type(at_us) is int and 0 < at_us < AT_US_MAX
+        yield value if type(value) is str else email_of(payload), at_us if is_time else 0  # type: ignore[misc] # an int if so

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +24,9 @@ from gateway.core.hash_linter import FieldLinter, HashWarning, identifier_fields
 from gateway.core.javascript import to_text
 from gateway.destinations.base import PortableSnapshot, Snapshot
 from gateway.destinations.the_trade_desk.definition import FIELDS
-from gateway.destinations.the_trade_desk.lines import email_of, payloads_of
 from gateway.destinations.the_trade_desk.listing import ListFile, write_list
 
 FOLDER_PREFIX: Final = "gateway-list-"
-PAGE_ROWS: Final = 1_000  # ours
 EMAIL_FIELD: Final = identifier_fields(FIELDS)[0]
 ABANDONED_S: Final = 24 * 3600.0  # ours: a folder this old was left by a gateway that was killed
 
@@ -65,7 +63,7 @@ async def write_snapshot(asked: Asked) -> Written:
     Raises ListError when the process fails; from a thread whatever `rows` or the disk raises.
     """
     if not (isinstance(asked.snapshot, PortableSnapshot) and asked.snapshot.is_portable):
-        return await asyncio.to_thread(_write, asked)
+        return await asyncio.to_thread(written, asked)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -96,31 +94,25 @@ def list_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _write(asked: Asked) -> Written:
+def written(asked: Asked) -> Written:
+    """Write the file, here and now. Raises whatever `rows` or the disk raises."""
     rows: Iterator[Row] = asked.snapshot.rows()
     pii_type, external_id = asked.pii_type, ""
     first = next(rows, None)
     if first is not None:
-        payload = next(payloads_of(first[1]), {})
+        payload = first[1]
         pii_type = pii_type or to_text(payload.get("pii_type") or "")
         external_id = to_text(payload.get("external_id") or "")
         rows = chain([first], rows)
     linter = FieldLinter(EMAIL_FIELD)
-    file = write_list(_looked_at(rows, linter), pii_type, asked.path)
+    file = write_list(rows, pii_type, asked.path, look=linter.take)
     return Written(file=file, pii_type=pii_type, external_id=external_id, warnings=linter.warnings())
-
-
-def _looked_at(rows: Iterator[Row], linter: FieldLinter) -> Iterator[Row]:
-    """The rows as they are, shown to the linter a page at a time."""
-    while page := list(islice(rows, PAGE_ROWS)):
-        linter.take([email_of(payload) for _member, record in page for payload in payloads_of(record)])
-        yield from page
 
 
 def main() -> None:
     """The process."""
     snapshot, pii_type, path = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent wrote it
-    sys.stdout.buffer.write(msgspec.json.encode(_write(Asked(snapshot=snapshot, pii_type=pii_type, path=path))))
+    sys.stdout.buffer.write(msgspec.json.encode(written(Asked(snapshot=snapshot, pii_type=pii_type, path=path))))
 
 
 if __name__ == "__main__":

@@ -202,7 +202,7 @@ class ListRun:
         size = written.file.bytes
         body = await asyncio.to_thread(path.read_bytes) if size <= BODY_BYTES_MAX else b""
         request = upload_request(
-            drop.url, size, self._calls.settings, self._corrections, body=body, file=None if body else str(path)
+            drop.url, self._calls.settings, self._corrections, body=body, file=None if body else str(path)
         )
         people, skipped = written.file.distinct, written.file.skipped
         summary = f"PUT {people} people, {size} bytes" + (f", {skipped} values left out" if skipped else "")

@@ -8,7 +8,7 @@ faster than `heapq.merge`, which compares in Python.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -18,16 +18,27 @@ import msgspec
 
 from gateway.core.identifiers import is_email
 from gateway.destinations.the_trade_desk.definition import EMAIL
-from gateway.destinations.the_trade_desk.lines import address_key, emails_of, person_key, timed_emails_of
+from gateway.destinations.the_trade_desk.lines import (
+    AT_US_MAX,
+    address_keys,
+    are_addresses,
+    emails_of,
+    person_keys,
+    timed_emails_of,
+)
 
 RUN_PEOPLE: Final = 100_000  # ours: some 50 MB at the most; larger runs are no faster
 RUNS_MAX: Final = 256  # ours: more are merged into one first, so that open files stay few
 BLOCK_BYTES: Final = 32 * 1024  # ours: read of each run at a time
 CHUNK: Final = 10_000  # ours: values between two looks at how full memory is
 KEY_BYTES: Final = 44  # a SHA-256 in Base64: every address's person key
-ORDER_BYTES: Final = 19 + 6  # time and run of an address, so that the latest spelling sorts last
+TIME_BASE: Final = AT_US_MAX  # makes every time one of 19 digits
+BLOCK_DIGITS: Final = 12
+PLACES: Final = [f"{place:0{len(str(CHUNK))}d}" for place in range(CHUNK)]  # written once: numbers are slow to write
+ORDER_BYTES: Final = 19 + BLOCK_DIGITS + len(PLACES[0])  # time, block and place of an address
 
 Rows = Iterable[tuple[str, dict[str, object]]]
+Look = Callable[[list[str]], object]
 
 
 class ListFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,24 +53,27 @@ class ListFile(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
 
 
-def write_list(rows: Rows, pii_type: str, path: str | Path) -> ListFile:
+def write_list(rows: Rows, pii_type: str, path: str | Path, *, look: Look | None = None) -> ListFile:
     """Write the lines of all members to `path`: UTF-8, each line ended by one LF, nothing else; equal rows, equal bytes.
 
-    rows: (canonical id, payload or record as `lines.with_payload` makes it), read once. In the mode Email the spelling of
-    the latest event is written, of equal times that of the later row. Runs lie beside the file while it is made.
+    rows: (canonical id, payload, in it perhaps `at_us`), read once. In the mode Email the spelling of the latest event is
+    written, of equal times that of the later row. look: is shown every value, a block at a time.
+    Runs lie beside the file while it is made.
     Raises OSError where the disk does, and whatever `rows` raises.
     """
-    runs = _Runs(Path(path), spells=pii_type == EMAIL)
+    spells = pii_type == EMAIL
+    runs = _Runs(Path(path), spells=spells)
     emails, timed = emails_of(rows), timed_emails_of(rows)
     lines = seen = 0
     while True:
-        if pii_type == EMAIL:
-            taken, good = runs.add_spelled(islice(timed, CHUNK))
-        else:
-            taken, good = runs.add_hashed(islice(emails, CHUNK))
-        lines, seen = lines + good, seen + taken
+        block = list(islice(timed, CHUNK)) if spells else []
+        values = [value for value, _ in block] if spells else list(islice(emails, CHUNK))
+        if look is not None:
+            look(values)
+        lines += runs.add_spelled(block) if spells else runs.add_hashed(values)
+        seen += len(values)
         runs.spill_if_full()
-        if taken < CHUNK:
+        if len(values) < CHUNK:
             break
     distinct, size = runs.finish()
     return ListFile(distinct=distinct, lines=lines, bytes=size, skipped=seen - lines)
@@ -72,31 +86,32 @@ class _Runs:
         self._path = path
         self._spells = spells
         self._keys: set[str] = set()
-        self._spelled: dict[str, tuple[int, str]] = {}
+        self._spelled: list[str] = []
+        self._blocks = 0
         self._runs: list[Path] = []
         self._made = 0
 
-    def add_hashed(self, values: Iterator[str]) -> tuple[int, int]:
-        """Take values; how many there were, and how many of them gave a line."""
-        keys = [person_key(value) for value in values]
+    def add_hashed(self, values: Sequence[str]) -> int:
+        """Take values; how many of them gave a line."""
+        keys = person_keys(values)
         nobody = keys.count("")
         self._keys.update(keys)
         if nobody:
             self._keys.discard("")
-        return len(keys), len(keys) - nobody
+        return len(keys) - nobody
 
-    def add_spelled(self, values: Iterator[tuple[str, int]]) -> tuple[int, int]:
-        """The same for addresses written as they are: of one person's, the latest stays."""
-        people, taken, good = self._spelled, 0, 0
-        for value, at_us in values:
-            taken += 1
-            if is_email(value):
-                good += 1
-                key = address_key(value)
-                known = people.get(key)
-                if known is None or at_us >= known[0]:
-                    people[key] = (at_us, value)
-        return taken, good
+    def add_spelled(self, values: Sequence[tuple[str, int]]) -> int:
+        """The same for addresses written as they are, each with the time of its event (µs)."""
+        is_good = are_addresses([value for value, _ in values])
+        good = values if is_good else [one for one in values if is_email(one[0])]
+        keys, block = address_keys([value for value, _ in good]), f"{self._blocks:0{BLOCK_DIGITS}d}"
+        # Of one person's the latest sorts last, of equal times the one that came last. Merging keeps that one.
+        self._spelled += [
+            f"{key} {TIME_BASE + at_us}{block}{place} {value}"
+            for key, (value, at_us), place in zip(keys, good, PLACES, strict=False)
+        ]
+        self._blocks += 1
+        return len(good)
 
     def spill_if_full(self) -> None:
         """Write a run when memory holds enough people."""
@@ -114,14 +129,11 @@ class _Runs:
             self._merge(merged, is_last=False)
             self._runs = [merged]
         run = self._new_run()
-        if self._spells:  # Of equal times the later run's stays.
-            order = f"{self._made:06d}"
-            spelled = [f"{key} {at_us:019d}{order} {value}" for key, (at_us, value) in self._spelled.items()]
-            records = iter(sorted(spelled))
-        else:
-            records = iter(sorted(self._keys))
+        records = self._spelled if self._spells else list(self._keys)
+        records.sort()
         with run.open("xb") as file:
-            while part := list(islice(records, CHUNK)):
+            for start in range(0, len(records), CHUNK):
+                part = records[start : start + CHUNK]
                 part.append("")  # so that the last line ends, too
                 file.write(_utf8("\n".join(part)))
         self._runs.append(run)
@@ -151,27 +163,29 @@ class _Runs:
 
 
 def _merged(runs: Sequence[BinaryIO], key_bytes: int | None) -> Iterator[list[bytes]]:
-    """The records of all runs in order, the last one of each key, a block at a time. Within a run keys are distinct.
+    """The records of all runs in order, the last one of each key, a block at a time.
 
     key_bytes: how much of a record is its key; None: all of it.
     """
     blocks: list[tuple[BinaryIO, list[bytes]]] = [(run, []) for run in runs]
+    held: list[bytes] = []  # The last record so far: the next may have its key.
     while True:
         blocks = [(run, block or run.readlines(BLOCK_BYTES)) for run, block in blocks]
         blocks = [(run, block) for run, block in blocks if block]
         if not blocks:
+            yield held
             return
         bound = min([block[-1] for _, block in blocks])
-        if key_bytes is not None:
-            bound = bound[:key_bytes] + b"\xff"  # so that all records of this key are below it
-        taken: list[bytes] = []
+        taken = held
         for place, (run, block) in enumerate(blocks):
             cut = bisect_right(block, bound)
             taken += block[:cut]
             blocks[place] = (run, block[cut:])
         taken.sort()
         # A dict keeps the place of a key's first record and the value of its last.
-        yield list(dict.fromkeys(taken) if key_bytes is None else {one[:key_bytes]: one for one in taken}.values())
+        whole = list(dict.fromkeys(taken) if key_bytes is None else {one[:key_bytes]: one for one in taken}.values())
+        held = [whole.pop()]
+        yield whole
 
 
 def _utf8(text: str) -> bytes:

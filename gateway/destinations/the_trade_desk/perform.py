@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from gateway.core.answers import status_text
 from gateway.core.definitions import Definition
 from gateway.core.http_messages import Answer, Request
 from gateway.core.javascript import to_text, trim
-from gateway.core.outcomes import Outcome, Refused
-from gateway.destinations.base import Batch, Context, Performed
+from gateway.core.outcomes import Delivered, Outcome, Refused
+from gateway.destinations.base import AudienceFound, AudienceWanted, Batch, Context, Performed
 from gateway.destinations.the_trade_desk import segments
 from gateway.destinations.the_trade_desk.answers import read_page
 from gateway.destinations.the_trade_desk.calls import Calls
@@ -28,6 +28,7 @@ from gateway.destinations.the_trade_desk.wire import api_base_url, is_external_i
 _NOT_A_LIST: Final = (
     "The Trade Desk takes whole lists only, and this is a single change: nothing was sent. A run sends it."
 )
+_NOTHING_TO_DELETE: Final = "No segment of this audience is known, so there is none to delete."
 _NO_SNAPSHOT: Final = "The run has no snapshot; nothing was sent."
 
 
@@ -100,6 +101,33 @@ class TheTradeDesk:
         name = _text(audience_settings.get("name")) or key
         return await segments.adopt_or_create(name, _text(audience_settings.get("region")), calls)
 
+    async def keep_audience(
+        self, verb: Literal["find", "create", "delete"], wanted: AudienceWanted, context: Context
+    ) -> AudienceFound | Outcome:
+        """Find, adopt, create or delete a segment by hand. An id that file or event gives is verified."""
+        calls = Calls(wanted.settings, context)
+        given = _text(wanted.entry.get("external_id"))
+        name, region = _text(wanted.entry.get("name")) or wanted.key, _text(wanted.entry.get("region"))
+        kept = "" if given else await segments.remembered(name, region, calls)
+        known = given or kept or wanted.event_id
+        if known and not is_external_id(known):
+            return Refused(reason=BAD_ID)
+        if verb == "delete":
+            return await _deleted(known, name, region, calls)
+        if kept:
+            return AudienceFound(external_id=kept, origin="kept")
+        if known:
+            verified = await segments.verify(known, calls)
+            origin: Literal["mapping", "event"] = "mapping" if given else "event"
+            return AudienceFound(external_id=known, origin=origin) if isinstance(verified, Connected) else verified
+        if verb == "find":
+            found = await segments.find(name, region, calls)
+        else:
+            found = await segments.adopt_or_create(name, region, calls)
+        if not isinstance(found, Connected):
+            return AudienceFound() if found is None else found
+        return AudienceFound(external_id=found.external_id, origin="created" if found.how == "created" else "partner")
+
     async def test(self, settings: dict[str, object], context: Context) -> Sequence[str]:
         """Ask for the advertiser's segments. The reference looks at the status only; ours wants a list, too."""
         missing = [key for key in ("auth_token", "advertiser_id") if not settings.get(key)]
@@ -116,6 +144,16 @@ class TheTradeDesk:
 
 
 THE_TRADE_DESK: Final = TheTradeDesk()
+
+
+async def _deleted(known: str, name: str, region: str, calls: Calls) -> AudienceFound | Outcome:
+    if not known:
+        return Refused(reason=_NOTHING_TO_DELETE)
+    outcome = await segments.delete(known, calls)
+    if not isinstance(outcome, Delivered):
+        return outcome
+    await segments.forget(name, region, calls)
+    return AudienceFound(external_id=known, origin="deleted")
 
 
 def _is_word(text: str) -> bool:

@@ -19,7 +19,7 @@ from gateway.core.outcomes import Delivered, Outcome, Refused, Unreachable
 from gateway.destinations.the_trade_desk.answers import Segment, api_outcome, read_created, read_page
 from gateway.destinations.the_trade_desk.calls import Calls
 from gateway.destinations.the_trade_desk.definition import REGIONS
-from gateway.destinations.the_trade_desk.wire import api_base_url, create_request, list_request
+from gateway.destinations.the_trade_desk.wire import api_base_url, create_request, delete_request, list_request
 
 PAGES_MAX: Final = 1_000  # ours; a list that is longer than this is an error
 SHOWN_IDS_MAX: Final = 10  # ours
@@ -60,6 +60,21 @@ async def verify(external_id: str, calls: Calls) -> Connected | Outcome:
         reason=f"INVALID_REQUEST_DATA: the advertiser {_advertiser(calls)} has {found or 'no'} "
         f"segment{'s' if found else ''} with the id {external_id}; exactly one is needed."
     )
+
+
+async def find(name: str, region: str, calls: Calls) -> Connected | Outcome | None:
+    """The one segment of this name that is there; None without one."""
+    if not trim(name):
+        return Refused(reason=_NO_NAME)
+    return await _adopted(name, region, calls) if region in REGIONS else Refused(reason=_NO_REGION)
+
+
+async def delete(external_id: str, calls: Calls) -> Outcome:
+    """Delete a segment and purge its data. One that is gone counts as deleted."""
+    answer = await calls.send(delete_request(external_id, calls.settings), f"DELETE segment {external_id}")
+    if not isinstance(answer, Answer):
+        return answer
+    return Delivered(status=200) if answer.status == 404 else api_outcome(answer, now_us=calls.now_us)
 
 
 async def remembered(name: str, region: str, calls: Calls) -> str:

@@ -14,9 +14,8 @@ from gateway.core.javascript import json_text, to_text
 from gateway.destinations.the_trade_desk.definition import API_BASE_URL, DATA_PROVIDER_ID, NO_TOKEN_AT_UPLOAD
 
 API_TIMEOUT_S: Final = 10.0  # the reference's limit for each call
-UPLOAD_S_MIN: Final = 60.0  # ours
-UPLOAD_S_MAX: Final = 540.0  # ours: an attempt ends after 600 s whatever it does
-UPLOAD_BYTES_PER_S_MIN: Final = 256 * 1024  # ours: a slower upload has failed
+UPLOAD_IDLE_S_MAX: Final = 60.0  # ours: an upload that stands still so long has failed
+UPLOAD_S_MAX: Final = 3000.0  # ours: one that moves may take so long; its address is good for 3600 s
 UPLOAD_BYTES_MAX: Final = 5 * 1024**3  # the largest single upload that S3 takes
 URL_CHARS_MAX: Final = 16_384  # ours
 ID_CHARS_MAX: Final = 200  # ours; real ids have some 7 characters
@@ -51,10 +50,15 @@ def drop_request(external_id: str, pii_type: str, settings: Record) -> Request:
     )
 
 
+def delete_request(external_id: str, settings: Record) -> Request:
+    """Delete a segment and all that is in it."""
+    return _api_request("DELETE", f"/crmdata/segment/{_advertiser(settings)}/{quote(external_id, safe='')}", settings)
+
+
 def upload_request(
-    url: str, size: int, settings: Record, corrections: frozenset[str], *, body: bytes = b"", file: str | None = None
+    url: str, settings: Record, corrections: frozenset[str], *, body: bytes = b"", file: str | None = None
 ) -> Request:
-    """The list to the storage host. url: as it came, byte for byte. body or file: of `size` bytes."""
+    """The list to the storage host. url: as it came, byte for byte. body: of a list that is not spooled to `file`."""
     headers = {"Content-Type": "text/plain"}
     if NO_TOKEN_AT_UPLOAD not in corrections:
         headers["TTD-Auth"] = to_text(settings.get("auth_token", ""))
@@ -64,7 +68,8 @@ def upload_request(
         headers=headers,
         body=body,
         body_file=file,
-        timeout_s=min(UPLOAD_S_MIN + size / UPLOAD_BYTES_PER_S_MIN, UPLOAD_S_MAX),
+        timeout_s=UPLOAD_S_MAX,
+        idle_s=UPLOAD_IDLE_S_MAX,
     )
 
 

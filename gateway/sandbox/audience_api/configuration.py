@@ -4,18 +4,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from gateway.sandbox.configuring import Configuration, Text
+
 USERS_MAX = 1_000_000
 LISTS_MAX = 10_000
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
-
-class AudienceApiConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AudienceApiConfiguration(Configuration, frozen=True, kw_only=True):
     """Credentials of three kinds, lists that exist from the start, limits.
 
     lists: id → name. users_max: records in one request; more are a 413. body_bytes_max: the same for bytes.
     bad_records: "listed" answers 207 and takes the others; "refused" answers 400 to the whole request and takes nobody.
-    token_life_s: of the tokens that `/oauth/token` gives out. record: "counts" keeps neither headers nor bodies in the log.
+    token_life_s: of the tokens that `/oauth/token` gives out.
     """
 
     tokens: tuple[Text, ...] = ("sandbox-token",)
@@ -27,10 +27,3 @@ class AudienceApiConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid
     body_bytes_max: Annotated[int, msgspec.Meta(ge=100, le=64 * 1024 * 1024)] = 8 * 1024 * 1024
     bad_records: Literal["listed", "refused"] = "listed"
     token_life_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 3600
-    record: Literal["full", "counts"] = "full"
-
-    def changed_by(self, changed: bytes) -> "AudienceApiConfiguration":
-        """The configuration with the keys of a JSON object laid over it. Raises msgspec.DecodeError, ValidationError."""
-        keys = msgspec.json.decode(changed, type=dict[str, msgspec.Raw])
-        whole = {**msgspec.json.decode(msgspec.json.encode(self), type=dict[str, msgspec.Raw]), **keys}
-        return msgspec.json.decode(msgspec.json.encode(whole), type=AudienceApiConfiguration)

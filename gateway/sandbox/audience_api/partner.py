@@ -1,64 +1,43 @@
 """The fake audience API: a few routes with three kinds of login, limits, and an answer that names the records it refused."""
 
-import base64
-import binascii
 import hashlib
-import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
-from typing import get_args
-from urllib.parse import parse_qs, unquote
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox.answers import Answer, json_answer
 from gateway.sandbox.audience_api.configuration import AudienceApiConfiguration
 from gateway.sandbox.audience_api.lists import AudienceList, Lists, RecordError
+from gateway.sandbox.calls import Call
 from gateway.sandbox.exchange import Exchange
-from gateway.sandbox.faults import CommonFault, Fault
 from gateway.sandbox.kept_partner import KeptPartner, Shown
 from gateway.sandbox.request_log import LoggedRequest
+from gateway.sandbox.showing import Json, readable, row
+from gateway.sandbox.tokens import GivenTokens
 
 READ_BYTES_MAX = 80 * 1024 * 1024
 KEYS_MAX = 100_000  # idempotency keys remembered
-TOKENS_MAX = 1_000
 PAGE_ROWS_MAX = 100
 PAGE_REQUESTS_MAX = 20
-PAGE_BODY_CHARACTERS_MAX = 4_000
 TARGETS = ("add", "remove", "replace", "tag", "untag", "list", "token")
 
 UNTAGGED = object()
 
-Json = dict[str, object]
-
 
 class AudienceApi(KeptPartner[AudienceApiConfiguration]):
-    """The partner of this name. State may be read from any thread, held still with `changes.reading()`."""
+    """The partner of this name."""
 
     name = "audience-api"
     title = "Audience API"
     template = "audience_api/page.html"
+    fault_targets = TARGETS
+    body_bytes_max = READ_BYTES_MAX
 
     def __init__(self, configuration: AudienceApiConfiguration | None = None) -> None:
         super().__init__(configuration or AudienceApiConfiguration(), {"revoke": self.revoke})
-
-    @property
-    def app(self) -> ASGIApp:
-        """The routes, below the mount."""
-        return self._serve
-
-    @property
-    def fault_kinds(self) -> Sequence[type[Fault]]:
-        """The common faults."""
-        return get_args(CommonFault)
-
-    @property
-    def fault_targets(self) -> Sequence[str]:
-        """What a request is for."""
-        return TARGETS
 
     def members(self, list_id: str) -> frozenset[str]:
         """The identifiers that are on a list now."""
@@ -68,7 +47,7 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
     def revoke(self) -> None:
         """Forget every token that was given out, so that the next request with one is a 401."""
         with self.changes.change():
-            self._tokens.clear()
+            self._tokens.expire()
 
     def state(self, rows_max: int) -> object:
         """Lists with their people, tags, counters."""
@@ -80,26 +59,6 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
                 tag: dict(islice(one.items(), rows_max)) for tag, one in islice(self.lists.tags.items(), rows_max)
             },
         }
-
-    def describe(self, request: LoggedRequest) -> Json:
-        """One request: as it came, and what became of it."""
-        return {
-            "number": request.number,
-            "at": request.at,
-            "method": request.method,
-            "path": request.path,
-            "headers": request.headers,
-            "status": request.status,
-            "is_done": request.is_done,
-            "fault": request.fault,
-            "problem": request.problem,
-            "body_bytes": request.body_bytes,
-            "body": None if request.body is None else request.body.decode("utf-8", "replace"),
-        }
-
-    def headline(self, request: LoggedRequest) -> str:
-        """`add: 2 people`, or method and path."""
-        return request.problem or f"{' '.join(request.names) or request.method}: {request.path}"
 
     def list_sizes(self) -> list[tuple[str, int]]:
         """Every list by name, with its size."""
@@ -118,41 +77,35 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
                     for list_id, one in islice(self.lists.all.items(), PAGE_ROWS_MAX)
                 ],
                 "tags": {tag: list(islice(one, PAGE_ROWS_MAX)) for tag, one in self.lists.tags.items()},
-                "requests": [_row(logged) for logged in reversed(self.log.latest(PAGE_REQUESTS_MAX))],
+                "requests": [
+                    row(logged, readable(logged.body)) for logged in reversed(self.log.latest(PAGE_REQUESTS_MAX))
+                ],
             }
 
     def _begin(self) -> None:
         super()._begin()
         self.lists = Lists(self.configuration.lists)
-        self._tokens: OrderedDict[str, float] = OrderedDict()
+        self._tokens = GivenTokens[str](time.monotonic)
         self._answers: OrderedDict[tuple[str, str, bytes], Answer] = OrderedDict()
 
     def _configured(self) -> None:
         for list_id, name in self.configuration.lists.items():
             self.lists.all.setdefault(list_id, AudienceList(name))
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw_path = _raw_path(scope)
-
-        def decide(exchange: Exchange, logged: LoggedRequest, body: bytes | None) -> Shown:
-            return self._decide(exchange, raw_path, logged, body)
-
-        await self._exchange(Exchange(scope, receive, send), decide, bytes_max=READ_BYTES_MAX)
-
-    def _decide(self, exchange: Exchange, raw_path: str, logged: LoggedRequest, body: bytes | None) -> Shown:
+    def _decide(self, exchange: Exchange, logged: LoggedRequest, body: bytes | None) -> Shown:
         """The answer and the fault to show with it. A login comes before everything, a fault before the work."""
-        call = _Call(exchange, raw_path, body or b"")
+        call = _Call(exchange, body or b"")
         logged.names = (call.target,) if call.target else ()
-        if call.target != "token" and not self._may(exchange):
+        if call.target != "token" and not self._may(call):
             return _problem(401, "UNAUTHORIZED", "The credentials are missing or wrong."), None
         if body is None or len(body) > self.configuration.body_bytes_max:
             return _problem(413, "TOO_LARGE", "The body is too large."), None
-        return self._with_fault(logged, lambda _: self._once(exchange, call))
+        return self._with_fault(logged, lambda _: self._once(call))
 
-    def _once(self, exchange: Exchange, call: "_Call") -> Answer:
+    def _once(self, call: "_Call") -> Answer:
         """The answer; the same as before, and nothing done again, for a request whose key was seen with this very body."""
-        key = exchange.header("idempotency-key")
-        known = (key or "", call.path, hashlib.sha256(call.body).digest())
+        key = call.header("idempotency-key")
+        known = (key, call.path, hashlib.sha256(call.body).digest())
         if key and known in self._answers:
             self._counter["replays"] += 1
             return self._answers[known]
@@ -163,19 +116,14 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
                 self._answers.popitem(last=False)
         return answer
 
-    def _may(self, exchange: Exchange) -> bool:
+    def _may(self, call: "_Call") -> bool:
         configuration = self.configuration
-        if exchange.header("x-api-key") == configuration.api_key:
-            return True
-        scheme, _, text = (exchange.header("authorization") or "").partition(" ")
-        if scheme.lower() == "bearer":
-            return text in configuration.tokens or self._tokens.get(text, 0.0) > time.monotonic()
-        if scheme.lower() != "basic":
-            return False
-        try:
-            return base64.b64decode(text, validate=True) == f"{configuration.user}:{configuration.password}".encode()
-        except (binascii.Error, ValueError):
-            return False
+        return (
+            call.header("x-api-key") == configuration.api_key
+            or call.bearer in configuration.tokens
+            or self._tokens.owner(call.bearer) is not None
+            or call.basic == f"{configuration.user}:{configuration.password}"
+        )
 
     def _answer(self, call: "_Call") -> Answer:
         match (call.method, *call.parts):
@@ -202,15 +150,12 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
                 return _problem(404, "NOT_FOUND", "There is nothing at this address.")
 
     def _token(self, call: "_Call") -> Answer:
-        form = {key: values[0] for key, values in parse_qs(call.body.decode("utf-8", "replace")).items()}
+        form = call.form()
         configuration = self.configuration
         given = (form.get("client_id"), form.get("client_secret"))
         if form.get("grant_type") != "client_credentials" or given != (configuration.user, configuration.password):
             return json_answer(401, {"error": "invalid_client"})
-        token = secrets.token_urlsafe(24)
-        self._tokens[token] = time.monotonic() + configuration.token_life_s
-        if len(self._tokens) > TOKENS_MAX:
-            self._tokens.popitem(last=False)
+        token = self._tokens.give(configuration.user, configuration.token_life_s)
         return json_answer(
             200, {"access_token": token, "token_type": "Bearer", "expires_in": configuration.token_life_s}
         )
@@ -252,19 +197,10 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
         return json_answer(200, {}) if is_gone else _problem(404, "NO_TAG", "The contact has no such tag.")
 
 
-class _Call:
-    """One request, taken apart. target: what it is for, for faults."""
-
-    def __init__(self, exchange: Exchange, raw_path: str, body: bytes) -> None:
-        self.method = exchange.method
-        self.path = exchange.path
-        # Split before it is decoded: an encoded slash is a part of a name.
-        self.parts = [unquote(part) for part in raw_path.strip("/").split("/")]
-        self.query = {key: values[0] for key, values in parse_qs(exchange.query).items()}
-        self.body = body
-
+class _Call(Call):
     @property
     def target(self) -> str:
+        """What it is for, for faults."""
         match (self.method, *self.parts):
             case (_, "oauth", "token"):
                 return "token"
@@ -276,19 +212,6 @@ class _Call:
                 return "list"
             case _:
                 return ""
-
-    def json(self) -> object:
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            return None
-
-
-def _raw_path(scope: Scope) -> str:
-    """The path as it was sent, below the mount."""
-    raw: bytes = scope["raw_path"]
-    mount: str = scope.get("root_path", "")
-    return raw.decode("latin-1").partition("?")[0].removeprefix(mount)
 
 
 def _users(given: object) -> list[object] | None:
@@ -312,21 +235,3 @@ def _problem(status: int, code: str, message: str) -> Answer:
 
 def _shown(one: AudienceList, rows_max: int) -> Json:
     return {"name": one.name, "total": len(one.users), "users": list(islice(one.users.values(), rows_max))}
-
-
-def _row(logged: LoggedRequest) -> Json:
-    text = "" if logged.body is None else logged.body[:PAGE_BODY_CHARACTERS_MAX].decode("utf-8", "replace")
-    return {
-        "number": logged.number,
-        "at": logged.at.strftime("%H:%M:%S"),
-        "method": logged.method,
-        "path": logged.path,
-        "names": logged.names,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "violations": logged.violations,
-        "body_bytes": logged.body_bytes,
-        "body": text or None,
-    }

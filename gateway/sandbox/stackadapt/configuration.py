@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from gateway.sandbox.configuring import Configuration
+
 ADVERTISERS_MAX = 10_000
 TOKENS_MAX = 1_000
 PROFILES_MAX = 1_000_000
@@ -40,7 +42,7 @@ DEFAULT_TOKEN = AccessToken(
 )
 
 
-class StackAdaptConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StackAdaptConfiguration(Configuration, frozen=True, kw_only=True):
     """Advertisers, tokens and switches.
 
     unparsable_status, unfit_status: the HTTP status for a document that does not parse, or not fit the schema.
@@ -48,7 +50,6 @@ class StackAdaptConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_
     profiles_first: within one document profiles take effect before the mapping that came with them.
     ignore_replays: a `syncId` seen before changes nothing; otherwise its profiles are applied again, which changes
     nothing either unless something else came between.
-    record: "counts" keeps neither headers nor bodies in the request log.
     profiles_max: more profiles than these are refused with a user error.
     """
 
@@ -59,7 +60,6 @@ class StackAdaptConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_
     ingestion_delay_s: Annotated[float, msgspec.Meta(ge=0, le=INGESTION_DELAY_S_MAX)] | None = 0.0
     profiles_first: bool = False
     ignore_replays: bool = False
-    record: Literal["full", "counts"] = "full"
     profiles_max: Annotated[int, msgspec.Meta(ge=0, le=PROFILES_MAX)] = PROFILES_MAX_DEFAULT
 
     def token(self, text: str) -> AccessToken | None:
@@ -70,9 +70,3 @@ class StackAdaptConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_
         """The advertiser exists and the token may write to it."""
         is_known = any(advertiser.id == advertiser_id for advertiser in self.advertisers)
         return is_known and "WRITE" in token.scopes.get(advertiser_id, ())
-
-    def changed_by(self, changed: bytes) -> "StackAdaptConfiguration":
-        """The configuration with the keys of a JSON object laid over it. Raises msgspec.DecodeError, ValidationError."""
-        keys = msgspec.json.decode(changed, type=dict[str, msgspec.Raw])
-        whole = {**msgspec.json.decode(msgspec.json.encode(self), type=dict[str, msgspec.Raw]), **keys}
-        return msgspec.json.decode(msgspec.json.encode(whole), type=StackAdaptConfiguration)

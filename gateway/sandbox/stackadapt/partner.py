@@ -2,10 +2,7 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from typing import get_args
-
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox.answers import Answer, html_answer, json_answer
 from gateway.sandbox.exchange import Exchange
@@ -28,30 +25,23 @@ PROBLEM_CHARACTERS_MAX = 500
 
 
 class StackAdapt(WatchfulPartner[StackAdaptConfiguration]):
-    """The partner of this name. State may be read from any thread, held still with `changes.reading()`."""
+    """The partner of this name."""
 
     name = "stackadapt"
     title = "StackAdapt"
     template = "stackadapt/page.html"
+    fault_kinds = get_args(StackAdaptFault)
+    fault_targets = (*EVENT_FIELDS, *DELETION_FIELDS, "tokenInfo")
+    body_bytes_max = BODY_BYTES_MAX
+
+    state = presentation.state
+    page = presentation.page
+    describe = staticmethod(presentation.request)
+    headline = staticmethod(presentation.headline)
 
     def __init__(self, configuration: StackAdaptConfiguration | None = None) -> None:
         self._validator = Validator(load_schema())
         super().__init__(configuration or StackAdaptConfiguration(), {"ingest": self.ingest})
-
-    @property
-    def app(self) -> ASGIApp:
-        """The endpoint, at `/graphql` below the mount."""
-        return self._serve
-
-    @property
-    def fault_kinds(self) -> Sequence[type[Fault]]:
-        """The common faults and a GraphQL service's own."""
-        return get_args(StackAdaptFault)
-
-    @property
-    def fault_targets(self) -> Sequence[str]:
-        """The root fields."""
-        return (*EVENT_FIELDS, *DELETION_FIELDS, "tokenInfo")
 
     @property
     def pending_documents(self) -> int:
@@ -74,28 +64,12 @@ class StackAdapt(WatchfulPartner[StackAdaptConfiguration]):
         """Let all pending documents take effect."""
         self._ingestion.ingest()
 
-    def state(self, rows_max: int) -> object:
-        """The lists and counters, as `GET /sandbox/stackadapt/state` shows them."""
-        return presentation.state(self, rows_max)
-
-    def describe(self, request: LoggedRequest) -> object:
-        """One request with its root fields and decoded profiles."""
-        return presentation.request(request)
-
-    def headline(self, request: LoggedRequest) -> str:
-        """What a request asked for, in a few words."""
-        return presentation.headline(request)
-
     def list_sizes(self) -> list[tuple[str, int]]:
         """Every audience, by name, with its size."""
         with self.changes.reading():
             return sorted(
                 (audience.name or key, sum(audience.members.values())) for key, audience in self.lists.audiences.items()
             )
-
-    def page(self) -> Mapping[str, object]:
-        """What `page.html` needs."""
-        return presentation.page(self)
 
     def _begin(self) -> None:
         super()._begin()
@@ -109,9 +83,6 @@ class StackAdapt(WatchfulPartner[StackAdaptConfiguration]):
 
     def _configured(self) -> None:
         self.lists.profiles_max = self.configuration.profiles_max
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._exchange(Exchange(scope, receive, send), self._decide, bytes_max=BODY_BYTES_MAX)
 
     def _decide(self, exchange: Exchange, logged: LoggedRequest, body: bytes | None) -> Shown:
         """The answer and the fault to show with it, by the documented order of checks."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from graphql import value_from_ast_untyped
 
+from gateway.sandbox.showing import PAGE_BODY_BYTES_MAX, Json, described, readable, row
 from gateway.sandbox.stackadapt.document import root_fields
 from gateway.sandbox.stackadapt.mutations import read_profiles
 from gateway.sandbox.stackadapt.request_body import read_body
@@ -21,10 +22,6 @@ if TYPE_CHECKING:  # partner.py shows itself through this module.
 PAGE_ROWS_MAX = 100
 PAGE_AUDIENCES_MAX = 50
 PAGE_REQUESTS_MAX = 20
-PAGE_BODY_CHARACTERS_MAX = 6_000
-PAGE_BODY_BYTES_MAX = 256 * 1024
-
-Json = dict[str, object]
 
 
 def state(partner: StackAdapt, rows_max: int) -> Json:
@@ -52,22 +49,7 @@ def state(partner: StackAdapt, rows_max: int) -> Json:
 
 def request(logged: LoggedRequest) -> Json:
     """One request: as it came, decoded, and what became of it."""
-    body = logged.body
-    return {
-        "number": logged.number,
-        "at": logged.at,
-        "method": logged.method,
-        "path": logged.path,
-        "headers": logged.headers,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "violations": [msgspec.to_builtins(violation) for violation in logged.violations],
-        "body_bytes": logged.body_bytes,
-        "body": None if body is None else body.decode("utf-8", "replace"),
-        "fields": fields(body),
-    }
+    return described(logged, fields=fields(logged.body))
 
 
 def headline(logged: LoggedRequest) -> str:
@@ -119,7 +101,9 @@ def page(partner: StackAdapt) -> Json:
                 for audience_id, audience in islice(lists.audiences.items(), PAGE_AUDIENCES_MAX)
             ],
             "profile_mappings": list(islice(lists.profile_mappings.values(), PAGE_AUDIENCES_MAX)),
-            "requests": [_row(logged) for logged in reversed(partner.log.latest(PAGE_REQUESTS_MAX))],
+            "requests": [
+                row(logged, _readable(logged.body)) for logged in reversed(partner.log.latest(PAGE_REQUESTS_MAX))
+            ],
         }
 
 
@@ -151,29 +135,6 @@ def _member(key: ProfileKey) -> Json:
     return {"advertiser_id": key[0], "email": key[2]}
 
 
-def _row(logged: LoggedRequest) -> Json:
-    return {
-        "number": logged.number,
-        "at": logged.at.strftime("%H:%M:%S"),
-        "method": logged.method,
-        "path": logged.path,
-        "names": logged.names,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "violations": logged.violations,
-        "body_bytes": logged.body_bytes,
-        "body": _readable(logged.body),
-    }
-
-
 def _readable(body: bytes | None) -> str | None:
     """The body laid out for reading: root fields as JSON where it has any, else as it came; cut where it is long."""
-    if not body:
-        return None
-    decoded = fields(body) if len(body) <= PAGE_BODY_BYTES_MAX else []
-    text = msgspec.json.format(msgspec.json.encode(decoded)).decode() if decoded else body.decode("utf-8", "replace")
-    if len(text) <= PAGE_BODY_CHARACTERS_MAX:
-        return text
-    return f"{text[:PAGE_BODY_CHARACTERS_MAX]}\n… {len(text) - PAGE_BODY_CHARACTERS_MAX} characters more"
+    return readable(body, fields(body) if body and len(body) <= PAGE_BODY_BYTES_MAX else None)

@@ -1,17 +1,14 @@
 """The fake Taboola: logins, accounts, audiences and their people, checked as documented; it keeps and shows what it took."""
 
-import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import get_args
 from urllib.parse import parse_qs, unquote
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.sandbox.answers import Answer, html_answer, json_answer
 from gateway.sandbox.exchange import Exchange
-from gateway.sandbox.faults import Fault
 from gateway.sandbox.kept_partner import KeptPartner, Shown
 from gateway.sandbox.request_log import LoggedRequest
 from gateway.sandbox.taboola import presentation
@@ -19,9 +16,9 @@ from gateway.sandbox.taboola.audiences import Audience, Audiences
 from gateway.sandbox.taboola.checking import InvalidError, checked_creation, checked_users
 from gateway.sandbox.taboola.configuration import Client, TaboolaConfiguration
 from gateway.sandbox.taboola.partner_faults import TaboolaFault, refusal
+from gateway.sandbox.tokens import GivenTokens
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
-TOKENS_MAX = 10_000
 TOKEN_LIFE_S = 43_200
 TARGETS = ("token", "create", "users", "account")
 
@@ -34,7 +31,7 @@ _BAD_LOGIN = (
 
 
 class Taboola(KeptPartner[TaboolaConfiguration]):
-    """The partner of this name. State may be read from any thread, held still with `changes.reading()`.
+    """The partner of this name.
 
     clock: seconds; tokens and members fall out by it.
     """
@@ -42,27 +39,20 @@ class Taboola(KeptPartner[TaboolaConfiguration]):
     name = "taboola"
     title = "Taboola"
     template = "taboola/page.html"
+    fault_kinds = get_args(TaboolaFault)
+    fault_targets = TARGETS
+    body_bytes_max = BODY_BYTES_MAX
+
+    state = presentation.state
+    page = presentation.page
+    describe = staticmethod(presentation.request)
+    headline = staticmethod(presentation.headline)
 
     def __init__(
         self, configuration: TaboolaConfiguration | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
         super().__init__(configuration or TaboolaConfiguration(), {"expire-tokens": self.expire_tokens})
-
-    @property
-    def app(self) -> ASGIApp:
-        """Everything below `/backstage` below the mount."""
-        return self._serve
-
-    @property
-    def fault_kinds(self) -> Sequence[type[Fault]]:
-        """The common faults and Backstage's own refusals."""
-        return get_args(TaboolaFault)
-
-    @property
-    def fault_targets(self) -> Sequence[str]:
-        """The calls."""
-        return TARGETS
 
     @property
     def audiences(self) -> Mapping[int, Audience]:
@@ -86,41 +76,22 @@ class Taboola(KeptPartner[TaboolaConfiguration]):
     def expire_tokens(self) -> None:
         """No token given so far is good any more."""
         with self.changes.change():
-            self._tokens.clear()
+            self._tokens.expire()
 
     def audience_not_ready(self, number: int, *, until_s: float) -> None:
         """Refuse the users of this audience until the clock says so, as for one that was made a moment ago."""
         with self.changes.change():
             self._audiences.by_number[number].ready_at_s = until_s
 
-    def state(self, rows_max: int) -> object:
-        """The audiences and counters, as `GET /sandbox/taboola/state` shows them."""
-        return presentation.state(self, rows_max)
-
-    def describe(self, request: LoggedRequest) -> object:
-        """One request with its decoded body."""
-        return presentation.request(request)
-
-    def headline(self, request: LoggedRequest) -> str:
-        """What a request asked for, in a few words."""
-        return presentation.headline(request)
-
     def list_sizes(self) -> list[tuple[str, int]]:
         """Every audience, by name, with its size."""
         with self.changes.reading():
             return sorted((audience.name, len(audience.members)) for audience in self.audiences.values())
 
-    def page(self) -> Mapping[str, object]:
-        """What `page.html` needs."""
-        return presentation.page(self)
-
     def _begin(self) -> None:
         super()._begin()
         self._audiences = Audiences(self._clock, first_number=self.configuration.first_audience_id)
-        self._tokens: dict[str, tuple[Client, float]] = {}
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._exchange(Exchange(scope, receive, send), self._decide, bytes_max=BODY_BYTES_MAX)
+        self._tokens = GivenTokens[Client](self._clock)
 
     def _decide(self, exchange: Exchange, logged: LoggedRequest, body: bytes | None) -> Shown:
         """The answer and the fault to show with it."""
@@ -159,19 +130,15 @@ class Taboola(KeptPartner[TaboolaConfiguration]):
         client = self.configuration.client(form.get("client_id", ""), form.get("client_secret", ""))
         if client is None:
             return Answer(status=400, body=_BAD_LOGIN, headers=(("content-type", "application/xml"),))
-        token = secrets.token_urlsafe(24)
         life_s = self.configuration.token_life_s
-        if len(self._tokens) >= TOKENS_MAX:
-            del self._tokens[next(iter(self._tokens))]
-        self._tokens[token] = (client, self._clock() + (TOKEN_LIFE_S if life_s is None else life_s))
+        token = self._tokens.give(client, TOKEN_LIFE_S if life_s is None else life_s)
         self._counter["tokens"] += 1
         told = {"access_token": token, "token_type": "bearer"}
         return json_answer(200, told if life_s is None else told | {"expires_in": life_s})
 
     def _client(self, authorization: str) -> Client | None:
         scheme, _, token = authorization.partition(" ")
-        client, until_s = self._tokens.get(token, (None, 0.0)) if scheme == "Bearer" else (None, 0.0)
-        return client if until_s > self._clock() else None
+        return self._tokens.owner(token) if scheme == "Bearer" else None
 
     def _create(self, account: str, decoded: object) -> Answer:
         body = checked_creation(decoded)

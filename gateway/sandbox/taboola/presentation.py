@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.sandbox.showing import PAGE_BODY_BYTES_MAX, Json, described, readable, row
+
 if TYPE_CHECKING:  # partner.py shows itself through this module.
     from gateway.sandbox.request_log import LoggedRequest
     from gateway.sandbox.taboola.audiences import Audience
@@ -15,11 +17,7 @@ if TYPE_CHECKING:  # partner.py shows itself through this module.
 PAGE_ROWS_MAX = 100
 PAGE_AUDIENCES_MAX = 50
 PAGE_REQUESTS_MAX = 20
-PAGE_BODY_CHARACTERS_MAX = 6_000
-PAGE_BODY_BYTES_MAX = 256 * 1024
 HIDDEN = "…"
-
-Json = dict[str, object]
 
 
 def state(partner: Taboola, rows_max: int) -> Json:
@@ -36,21 +34,7 @@ def state(partner: Taboola, rows_max: int) -> Json:
 
 def request(logged: LoggedRequest) -> Json:
     """One request: as it came, decoded, and what became of it."""
-    return {
-        "number": logged.number,
-        "at": logged.at,
-        "method": logged.method,
-        "path": logged.path,
-        "call": next(iter(logged.names), None),
-        "headers": logged.headers,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "body_bytes": logged.body_bytes,
-        "body": None if logged.body is None else logged.body.decode("utf-8", "replace"),
-        "decoded": decoded(logged),
-    }
+    return described(logged, decoded=decoded(logged))
 
 
 def headline(logged: LoggedRequest) -> str:
@@ -89,7 +73,7 @@ def page(partner: Taboola) -> Json:
                 _audience(audience, PAGE_ROWS_MAX)
                 for audience in islice(partner.audiences.values(), PAGE_AUDIENCES_MAX)
             ],
-            "requests": [_row(logged) for logged in reversed(partner.log.latest(PAGE_REQUESTS_MAX))],
+            "requests": [row(logged, _readable(logged)) for logged in reversed(partner.log.latest(PAGE_REQUESTS_MAX))],
         }
 
 
@@ -103,35 +87,10 @@ def _audience(audience: Audience, rows_max: int) -> Json:
     }
 
 
-def _row(logged: LoggedRequest) -> Json:
-    return {
-        "number": logged.number,
-        "at": logged.at.strftime("%H:%M:%S"),
-        "method": logged.method,
-        "path": logged.path,
-        "names": logged.names,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "violations": logged.violations,
-        "body_bytes": logged.body_bytes,
-        "body": _readable(logged),
-    }
-
-
 def _readable(logged: LoggedRequest) -> str | None:
     """The body laid out for reading; a login's is hidden, a long one cut."""
     if not logged.body:
         return None
     if "token" in logged.names:
         return HIDDEN
-    body = decoded(logged) if len(logged.body) <= PAGE_BODY_BYTES_MAX else None
-    text = (
-        logged.body.decode("utf-8", "replace")
-        if body is None
-        else msgspec.json.format(msgspec.json.encode(body)).decode()
-    )
-    if len(text) <= PAGE_BODY_CHARACTERS_MAX:
-        return text
-    return f"{text[:PAGE_BODY_CHARACTERS_MAX]}\n… {len(text) - PAGE_BODY_CHARACTERS_MAX} characters more"
+    return readable(logged.body, decoded(logged) if len(logged.body) <= PAGE_BODY_BYTES_MAX else None)

@@ -23,7 +23,7 @@ UPLOADS_AT = "http://127.0.0.1:8091"  # where the sandbox listens for uploads un
 
 
 class TheTradeDesk(WatchfulPartner[TheTradeDeskConfiguration]):
-    """The partner of this name. State may be read from any thread, held still with `changes.reading()`.
+    """The partner of this name.
 
     now_s: a clock that stands still until `advance`; upload addresses age by it.
     """
@@ -31,6 +31,12 @@ class TheTradeDesk(WatchfulPartner[TheTradeDeskConfiguration]):
     name = "the-trade-desk"
     title = "The Trade Desk"
     template = "the_trade_desk/page.html"
+    fault_kinds = get_args(TheTradeDeskFault)
+    fault_targets = TARGETS
+
+    state = presentation.state
+    page = presentation.page
+    headline = staticmethod(presentation.headline)
 
     def __init__(self, configuration: TheTradeDeskConfiguration | None = None) -> None:
         self.upload_base = f"{UPLOADS_AT}/{self.name}"
@@ -48,16 +54,6 @@ class TheTradeDesk(WatchfulPartner[TheTradeDeskConfiguration]):
     def upload_app(self) -> ASGIApp | None:
         """The storage host."""
         return self._serve_upload
-
-    @property
-    def fault_kinds(self) -> Sequence[type[Fault]]:
-        """The common faults and both hosts' own refusals."""
-        return get_args(TheTradeDeskFault)
-
-    @property
-    def fault_targets(self) -> Sequence[str]:
-        """The calls."""
-        return TARGETS
 
     @property
     def segments(self) -> Mapping[str, Segment]:
@@ -102,26 +98,10 @@ class TheTradeDesk(WatchfulPartner[TheTradeDeskConfiguration]):
         drops = {f"drops_{state.lower()}": states[state] for state in ("Processing", "Completed", "Failed")}
         return self._counted("requests", "refused", "violations", **drops)
 
-    def state(self, rows_max: int) -> object:
-        """Segments, drops and counters, as `GET /sandbox/the-trade-desk/state` shows them."""
-        return presentation.state(self, rows_max)
-
-    def describe(self, request: LoggedRequest) -> object:
-        """One request and what became of it."""
-        return presentation.request(request)
-
-    def headline(self, request: LoggedRequest) -> str:
-        """What a request asked for, in a few words."""
-        return presentation.headline(request)
-
     def list_sizes(self) -> list[tuple[str, int]]:
         """Every segment, by name, with its size."""
         with self.changes.reading():
             return sorted((segment.name, len(segment.members)) for segment in self.segments.values())
-
-    def page(self) -> Mapping[str, object]:
-        """What `page.html` needs."""
-        return presentation.page(self)
 
     def _begin(self) -> None:
         super()._begin()

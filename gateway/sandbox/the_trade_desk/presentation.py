@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.sandbox.showing import Json, readable, row
+
 if TYPE_CHECKING:  # partner.py shows itself through this module.
     from gateway.sandbox.request_log import LoggedRequest
     from gateway.sandbox.the_trade_desk.partner import TheTradeDesk
@@ -17,8 +19,6 @@ PAGE_SEGMENTS_MAX = 50
 PAGE_REQUESTS_MAX = 20
 PAGE_BODY_CHARACTERS_MAX = 3_000
 
-Json = dict[str, object]
-
 
 def state(partner: TheTradeDesk, rows_max: int) -> Json:
     """Everything but the requests; lists hold at most `rows_max` rows beside their total."""
@@ -28,25 +28,6 @@ def state(partner: TheTradeDesk, rows_max: int) -> Json:
         "segments": [_segment(one, rows_max) for one in islice(partner.segments.values(), rows_max)],
         "drops": [_drop(one) for one in partner.drops[-rows_max:]] if rows_max else [],
         "violations": [msgspec.to_builtins(violation) for violation in partner.violations[:rows_max]],
-    }
-
-
-def request(logged: LoggedRequest) -> Json:
-    """One request: as it came, and what became of it."""
-    return {
-        "number": logged.number,
-        "at": logged.at,
-        "method": logged.method,
-        "path": logged.path,
-        "call": next(iter(logged.names), None),
-        "headers": logged.headers,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "violations": [msgspec.to_builtins(violation) for violation in logged.violations],
-        "body_bytes": logged.body_bytes,
-        "body": None if logged.body is None else logged.body.decode("utf-8", "replace"),
     }
 
 
@@ -74,7 +55,10 @@ def page(partner: TheTradeDesk) -> Json:
                 _segment(segment, PAGE_ROWS_MAX) for segment in islice(partner.segments.values(), PAGE_SEGMENTS_MAX)
             ],
             "drops": [_drop(drop) for drop in reversed(partner.drops[-PAGE_SEGMENTS_MAX:])],
-            "requests": [_row(logged) for logged in reversed(partner.log.latest(PAGE_REQUESTS_MAX))],
+            "requests": [
+                row(logged, readable(logged.body, characters_max=PAGE_BODY_CHARACTERS_MAX))
+                for logged in reversed(partner.log.latest(PAGE_REQUESTS_MAX))
+            ],
         }
 
 
@@ -105,22 +89,4 @@ def _drop(drop: Drop) -> Json:
         "accepted": drop.accepted,
         "rejected": drop.rejected,
         "problem": drop.problem,
-    }
-
-
-def _row(logged: LoggedRequest) -> Json:
-    text = (logged.body or b"")[: PAGE_BODY_CHARACTERS_MAX + 1].decode("utf-8", "replace")
-    return {
-        "number": logged.number,
-        "at": logged.at.strftime("%H:%M:%S"),
-        "method": logged.method,
-        "path": logged.path,
-        "names": logged.names,
-        "status": logged.status,
-        "is_done": logged.is_done,
-        "fault": logged.fault,
-        "problem": logged.problem,
-        "violations": logged.violations,
-        "body_bytes": logged.body_bytes,
-        "body": f"{text[:PAGE_BODY_CHARACTERS_MAX]}…" if len(text) > PAGE_BODY_CHARACTERS_MAX else text or None,
     }

@@ -43,18 +43,22 @@ class ListReads(Session):
         new, gone = self._row(sql, (run, before)), self._row(sql, (before, run))
         return (int(new[0]) if new else 0, int(gone[0]) if gone else 0)
 
-    def list_plan(self, sync: int, before: int) -> tuple[int, int, int]:
-        """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more)."""
+    def list_plan(self, sync: int, before: int, *, since_us: int = 0) -> tuple[int, int, int]:
+        """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more).
+
+        since_us: as `freeze_page` has it.
+        """
         row = self._row(
             "SELECT count(*), total(NOT EXISTS (SELECT 1 FROM listed WHERE run = ?2 AND listed.entry = wanted.entry)) "
-            "FROM (SELECT DISTINCT entry FROM record INDEXED BY record_wants WHERE sync = ?1 AND standing = 1 AND entry <> x'') "
-            "AS wanted",
-            (sync, before),
+            "FROM (SELECT DISTINCT entry FROM record INDEXED BY record_wants WHERE sync = ?1 AND standing = 1 AND entry <> x'' "
+            "AND (?3 = 0 OR at_us >= ?3)) AS wanted",
+            (sync, before, since_us),
         )
         gone = self._row(
             "SELECT count(*) FROM listed WHERE run = ?2 AND NOT EXISTS (SELECT 1 FROM record INDEXED BY record_wants "
-            "WHERE sync = ?1 AND standing = 1 AND record.entry <> x'' AND record.entry = listed.entry)",
-            (sync, before),
+            "WHERE sync = ?1 AND standing = 1 AND record.entry <> x'' AND record.entry = listed.entry "
+            "AND (?3 = 0 OR record.at_us >= ?3))",
+            (sync, before, since_us),
         )
         assert row is not None
         assert gone is not None
@@ -68,10 +72,13 @@ class ListReads(Session):
 class ListWrites(ListReads):
     """What a run of whole lists changes."""
 
-    def freeze_page(self, run: int, sync: int, *, after: int, members: int, keeps_out: bool) -> int | None:
+    def freeze_page(
+        self, run: int, sync: int, *, after: int, members: int, keeps_out: bool, since_us: int = 0
+    ) -> int | None:
         """Copy what the next `members` members of a sync want into the run's list; each entry once, the latest event's.
 
         after: the last member copied. keeps_out: members that are out and listed stay on the list (additive).
+        since_us: of those who are in, only they whose latest event is not older.
         Returns the last member copied now, None when there are no more.
         """
         last = self._row(
@@ -80,13 +87,14 @@ class ListWrites(ListReads):
         )
         if last is None or last[0] is None:
             return None
-        standing = "(standing = 1 OR (standing = 0 AND state <> 0))" if keeps_out else "standing = 1"
+        wanted = "standing = 1 AND at_us >= ?"
+        standing = f"({wanted} OR (standing = 0 AND state <> 0))" if keeps_out else wanted
         self._run(
             "INSERT INTO listed SELECT ?, entry, member, at_us, payload FROM record WHERE sync = ? AND member > ? AND member <= ? "
             f"AND {standing} AND entry <> x'' ORDER BY member, line "
             "ON CONFLICT (run, entry) DO UPDATE SET member = excluded.member, at_us = excluded.at_us, "
             "payload = excluded.payload WHERE excluded.at_us >= listed.at_us",
-            (run, sync, after, last[0]),
+            (run, sync, after, last[0], since_us),
         )
         return int(last[0])
 

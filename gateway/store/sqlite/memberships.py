@@ -18,7 +18,7 @@ from gateway.store.sqlite.session import (
     pieces,
 )
 
-_AUDIENCE = "id, space, name, key, first_us, external_id, members"
+_AUDIENCE = "id, space, name, key, first_us, external_id, members, last_event_us"
 _MEMBERSHIP = "audience, member, is_member, at_us, arrived_us, since_us, place"
 
 
@@ -87,7 +87,7 @@ class MembershipReads(Session):
         return None if row is None else int(row[0])
 
     def _audience_row(self, row: Sequence[Any]) -> AudienceRow:
-        return AudienceRow(row[0], self._text(row[1]), row[2], row[3], row[4], row[5], row[6])
+        return AudienceRow(row[0], self._text(row[1]), *row[2:8])
 
 
 class MembershipWrites(MembershipReads):
@@ -175,14 +175,16 @@ class MembershipWrites(MembershipReads):
         return found
 
     def save_memberships(self, rows: Sequence[MembershipRow]) -> None:
-        """Write rows, replacing those of the same pair; the audiences' counts follow."""
+        """Write rows, replacing those of the same pair; the audiences' counts and times of their last event follow."""
         was = self._was_member
         unread = [(row.audience, row.member) for row in rows if (row.audience, row.member) not in was]
         if unread:
             self.memberships(unread)
         change: dict[int, int] = {}
+        latest_us: dict[int, int] = {}
         for row in rows:
             pair = (row.audience, row.member)
+            latest_us[row.audience] = max(latest_us.get(row.audience, 0), row.arrived_us)
             if was[pair] != row.is_member:
                 change[row.audience] = change.get(row.audience, 0) + (1 if row.is_member else -1)
                 was[pair] = row.is_member
@@ -204,6 +206,9 @@ class MembershipWrites(MembershipReads):
             ],
         )
         self._count_members(change)
+        self._run_many(  # once for an audience and a block of events
+            "UPDATE audience SET last_event_us = ?2 WHERE id = ?1 AND last_event_us < ?2", sorted(latest_us.items())
+        )
 
     def tombstones(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """(space, canonical id) → deletion time of those that were deleted; cheap when there are none at all."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from gateway.store.sqlite.places import pack_place, unpack_place
 from gateway.store.sqlite.session import Session, json_list
 from gateway.store.sync_rows import ERASED, OUT, ExitRow, RecordCounts, RecordRow, WantedRow
@@ -72,9 +74,13 @@ class RecordReads(Session):
         return [_record_row(row) for row in rows]
 
     def claimants(self, sync: int, entries: Iterable[bytes]) -> list[RecordRow]:
-        """Records that want or hold one of these entries, whoever's they are, in order."""
+        """Records that want or hold one of these entries (as what was sent, or as an orphan), whoever's they are, in order."""
         found: dict[tuple[int, int], RecordRow] = {}
+        has_orphans = self._row("SELECT 1 FROM orphan WHERE sync = ? LIMIT 1", (sync,)) is not None
         for entry in dict.fromkeys(entries):
+            if has_orphans:
+                for row in self._orphaned(sync, entry):
+                    found[row.member, row.line] = row
             for index, column in (("record_wants", "entry"), ("record_holds", "sent_entry")):
                 for row in self._connection.execute(
                     f"SELECT {_RECORD} FROM record INDEXED BY {index} WHERE sync = ? AND {column} = ? "
@@ -83,6 +89,15 @@ class RecordReads(Session):
                 ):
                     found[row[0], row[1]] = _record_row(row)
         return [found[key] for key in sorted(found)]
+
+    def _orphaned(self, sync: int, entry: bytes) -> list[RecordRow]:
+        """Records that hold an entry as an orphan."""
+        rows = self._rows(
+            f"SELECT {_RECORD} FROM record WHERE (sync, member, line) IN "
+            "(SELECT sync, member, line FROM orphan WHERE sync = ? AND entry = ?)",
+            (sync, entry),
+        )
+        return [_record_row(row) for row in rows]
 
     def erased_syncs(self) -> list[int]:
         """Syncs that have deleted people left to erase."""
@@ -210,6 +225,15 @@ class RecordWrites(RecordReads):
                     ],
                 )  # fmt: skip
 
+    def note_left(self, sync: int, audience: int, *, now_us: int) -> int:
+        """Records that are in though the ledger says that the member is out: they are out from now on; return how many."""
+        gone = "sync = ?1 AND standing = 1 AND NOT EXISTS (SELECT 1 FROM membership WHERE audience = ?2 "
+        gone += "AND membership.member = record.member AND is_member = 1)"
+        dropped = self._run(f"DELETE FROM record WHERE {gone} AND state = 0 AND more = x''", (sync, audience))
+        return dropped + self._run(
+            f"UPDATE record SET standing = 0, unmappable = '', changed_us = ?3 WHERE {gone}", (sync, audience, now_us)
+        )
+
     def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Write records whole."""
         self._run_many(
@@ -228,16 +252,34 @@ class RecordWrites(RecordReads):
                 for row in rows
             ],
         )
+        self._note_orphans(sync, rows)
 
     def drop_records(self, sync: int, keys: Iterable[tuple[int, int]]) -> None:
         """Delete records by member and line."""
-        self._run_many("DELETE FROM record WHERE sync = ? AND member = ? AND line = ?", [(sync, *key) for key in keys])
+        gone = [(sync, *key) for key in keys]
+        self._run_many("DELETE FROM record WHERE sync = ? AND member = ? AND line = ?", gone)
+        self._run_many("DELETE FROM orphan WHERE sync = ? AND member = ? AND line = ?", gone)
 
     def drop_all_records(self, sync: int, *, limit: int = 10_000) -> int:
         """Delete a sync's records in pieces; return how many."""
+        self._run("DELETE FROM orphan WHERE sync = ?", (sync,))
         return self._run(
             "DELETE FROM record WHERE (sync, member, line) IN (SELECT sync, member, line FROM record WHERE sync = ? LIMIT ?)",
             (sync, limit),
+        )
+
+    def _note_orphans(self, sync: int, rows: Sequence[RecordRow]) -> None:
+        """Let orphans be found by what they are."""
+        keys = [(sync, row.member, row.line) for row in rows]
+        self._run_many("DELETE FROM orphan WHERE sync = ? AND member = ? AND line = ?", keys)
+        self._run_many(
+            "INSERT OR IGNORE INTO orphan VALUES (?, ?, ?, ?)",
+            [
+                (sync, bytes.fromhex(orphan.identity), row.member, row.line)
+                for row in rows
+                if _ORPHANS in row.more
+                for orphan in _read_orphans(row.more).orphans
+            ],
         )
 
     def _erase_records(self, member: int) -> None:
@@ -245,7 +287,7 @@ class RecordWrites(RecordReads):
         for (sync,) in self._rows("SELECT id FROM sync"):
             self._run(
                 "DELETE FROM record WHERE sync = ? AND member = ? AND state = 0 AND instr(more, ?) = 0",
-                (sync, member, b'"orphans"'),
+                (sync, member, _ORPHANS),
             )
             self._run(
                 "UPDATE record SET standing = ?, payload = x'', fingerprint = x'', entry = x'', unmappable = '' "
@@ -253,6 +295,17 @@ class RecordWrites(RecordReads):
                 (ERASED, sync, member),
             )
 
+
+class _Orphan(msgspec.Struct, frozen=True):
+    identity: str
+
+
+class _Orphans(msgspec.Struct, frozen=True):
+    orphans: tuple[_Orphan, ...] = ()
+
+
+_ORPHANS = b'"orphans"'  # is in `more` of a record that has any
+_read_orphans = msgspec.json.Decoder(_Orphans).decode
 
 UNKNOWN_EXIT = b'{"unknown_exit":true}'
 """What `more` of a record says of an exit of a member never seen in, until it is settled."""

@@ -18,8 +18,9 @@ _RUN_FIELDS = RunRow.__struct_fields__
 _PLANNED = "id, run, phase, member, body, delivery"
 _RESULT = (
     "run, seq, member_ref, operation, status, stage, code, message, http_status, attempts, batch, first_us, finished_us, "
-    "fingerprint_before, fingerprint_after"
+    "fingerprint_before, fingerprint_after, fields"
 )
+_RESULT_VALUES = ", ".join("?" for _ in RowResult.__struct_fields__[1:])  # the sync is the run's
 
 
 class RunReads(Session):
@@ -41,17 +42,34 @@ class RunReads(Session):
         )
         return [_run_row(row) for row in rows]
 
+    def finished_runs(self, sync: int, *, limit: int) -> list[RunRow]:
+        """Runs of a sync that have ended and looked at everybody, newest first."""
+        rows = self._rows(
+            f"SELECT {_RUN} FROM run INDEXED BY run_sync WHERE sync = ? AND finished_us > 0 "
+            "AND kind NOT IN ('', 'live', 'clear') AND status IN ('succeeded', 'partial', 'failed') ORDER BY id DESC LIMIT ?",
+            (sync, limit),
+        )
+        return [_run_row(row) for row in rows]
+
     def open_runs(self) -> list[RunRow]:
         """Runs that are planning, sending, held or queued, oldest first."""
         named = ", ".join(f"'{one}'" for one in (*OPEN_STATUSES, "queued"))
         return [_run_row(row) for row in self._rows(f"SELECT {_RUN} FROM run WHERE status IN ({named}) ORDER BY id")]
 
     def open_run(self, sync: int) -> RunRow | None:
-        """The sync's run that is planning, sending or held."""
+        """The sync's run that is planning or sending, else the one that is held."""
+        return self.running_run(sync) or self.held_run(sync)
+
+    def running_run(self, sync: int) -> RunRow | None:
+        """The sync's run that is planning or sending."""
         row = self._row(
-            f"SELECT {_RUN} FROM run INDEXED BY run_open WHERE sync = ? AND status IN ('planning', 'sending', 'held')",
-            (sync,),
+            f"SELECT {_RUN} FROM run INDEXED BY run_open WHERE sync = ? AND status IN ('planning', 'sending')", (sync,)
         )
+        return None if row is None else _run_row(row)
+
+    def held_run(self, sync: int) -> RunRow | None:
+        """The sync's run that waits for a person; a live run may go on beside it."""
+        row = self._row(f"SELECT {_RUN} FROM run INDEXED BY run_held WHERE sync = ? AND status = 'held'", (sync,))
         return None if row is None else _run_row(row)
 
     def queued_run(self, sync: int) -> RunRow | None:
@@ -205,7 +223,7 @@ class RunWrites(RunReads):
     def add_row_results(self, rows: Sequence[RowResult]) -> None:
         """Keep lines of the sync log."""
         self._run_many(
-            "INSERT OR REPLACE INTO row_result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO row_result ({_RESULT}) VALUES ({_RESULT_VALUES})",
             [tuple(getattr(row, name) for name in RowResult.__struct_fields__[1:]) for row in rows],
         )
 
@@ -214,12 +232,13 @@ class RunWrites(RunReads):
         row = self._row("SELECT coalesce(max(seq), 0) + 1 FROM row_result WHERE run = ?", (run,))
         return int(row[0]) if row else 1
 
-    def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int) -> int:
-        """Delete log lines of a sync's runs that finished before the moment."""
+    def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int, only_exported: bool = False) -> int:
+        """Delete log lines of a sync's runs that finished before the moment. only_exported: of those whose log was exported."""
         return self._run(
             "DELETE FROM row_result WHERE (run, seq) IN (SELECT row_result.run, seq FROM run JOIN row_result "
-            "ON row_result.run = run.id WHERE run.sync = ? AND run.finished_us > 0 AND run.finished_us < ? LIMIT ?)",
-            (sync, finished_before_us, limit),
+            "ON row_result.run = run.id WHERE run.sync = ?1 AND run.finished_us > 0 AND run.finished_us < ?2 "
+            "AND (NOT ?4 OR EXISTS (SELECT 1 FROM log_export WHERE log_export.run = run.id)) LIMIT ?3)",
+            (sync, finished_before_us, limit, only_exported),
         )
 
     def drop_runs(self, *, finished_before_us: int, limit: int) -> int:

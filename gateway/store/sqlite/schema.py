@@ -10,8 +10,10 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from gateway.core.errors import StoreError
+from gateway.store.sqlite.alerts import ALERTS_ARE_TOLD
 from gateway.store.sqlite.build import driver
-from gateway.store.sqlite.sync_schema import STATE_002
+from gateway.store.sqlite.log_exports import LOG_EXPORTS
+from gateway.store.sqlite.sync_schema import STATE_002, SYNC_RENDERING, SYNCS_BESIDE_HELD_RUNS
 
 inbox_migrations = Migrations("gateway.inbox")
 state_migrations = Migrations("gateway.state")
@@ -98,6 +100,39 @@ def _syncs(db: Database) -> None:
 def _attempt_warnings(db: Database) -> None:
     """Codes of what the identifiers of an attempt look like, with blanks between."""
     db.conn.execute("ALTER TABLE attempt ADD COLUMN warnings TEXT NOT NULL DEFAULT ''")
+
+
+@state_migrations(name="004 runs beside held ones")
+def _runs_beside_held_ones(db: Database) -> None:
+    """A held run lets another one go on; orphans are found by what they are; audiences know their last event."""
+    for statement in SYNCS_BESIDE_HELD_RUNS:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="005 sync log exports")
+def _log_exports(db: Database) -> None:
+    """Which runs' logs lie in the export folder."""
+    db.conn.execute(LOG_EXPORTS)
+
+
+@state_migrations(name="sync rendering")
+def _sync_rendering(db: Database) -> None:
+    """A sync knows by which version of its mapping its records were made."""
+    for statement in SYNC_RENDERING:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="alerts are told")
+def _alerts_are_told(db: Database) -> None:
+    """Alerts know when they were told, and sinks what they still owe."""
+    for statement in ALERTS_ARE_TOLD:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="log lines name fields")
+def _log_fields(db: Database) -> None:
+    """Names, with commas between, of what was sent of a member."""
+    db.conn.execute("ALTER TABLE row_result ADD COLUMN fields TEXT NOT NULL DEFAULT ''")
 
 
 def migrate(connection: driver.Connection, migrations: Migrations, path: Path) -> None:

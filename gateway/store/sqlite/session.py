@@ -27,6 +27,7 @@ class Names:
         self.lanes_met: set[int] = set()
         self.syncs: dict[tuple[str, int], int] = {}
         self.event_settings: dict[int, bytes] = {}
+        self.renderings: dict[int, str] = {}
         self.counters: dict[str, int] = {}
         self.windows: dict[str, list[int]] | None = None
         self.has_tombstones: bool | None = None

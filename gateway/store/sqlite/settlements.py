@@ -1,4 +1,4 @@
-"""Claims and how they end: leases, settlements, dead ones brought back or dropped, and the attempts."""
+"""Claims and how they end: leases, settlements, and the attempts."""
 
 # ruff: noqa: S608 - what is put into statements are constants of this module and numbers of tables, never a caller's text
 
@@ -234,57 +234,6 @@ class SettlementWrites(AttemptReads, ForwardedWrites, DeliveryWrites):
         ]
         self.release(expired)
         return len(expired)
-
-    def retry_dead(
-        self,
-        *,
-        lane: str = "",
-        mapping: str = "",
-        ids: Sequence[int] = (),
-        reason_like: str = "",
-        now_us: int,
-        limit: int = 10_000,
-    ) -> int:
-        """Make dead deliveries due again with no failures; return how many. reason_like: part of the reason's text."""
-        if not (lane or mapping or ids or reason_like):
-            raise ValueError("retry_dead needs at least one filter")
-        source, condition, values = "delivery INDEXED BY delivery_dead", "state = 2", list[object]()
-        for column, text in (("lane", lane), ("mapping", mapping)):
-            if text:
-                condition += f" AND {column} = ?"
-                values.append(self._text_id(text) or 0)
-        if ids:
-            source = "delivery NOT INDEXED"
-            condition += " AND id IN (SELECT value FROM json_each(?))"
-            values.append(json_list(ids))
-        if reason_like:
-            condition += " AND instr(lower(reason), lower(?)) > 0"
-            values.append(reason_like)
-        revived = self._rows(
-            f"SELECT lane, member, id FROM {source} WHERE {condition} ORDER BY id LIMIT ?", (*values, limit)
-        )
-        for piece in pieces([row[2] for row in revived]):
-            self._run(
-                "UPDATE delivery SET state = 0, due_us = ?, lease_us = 0, failures = 0 "
-                "WHERE id IN (SELECT value FROM json_each(?))",
-                (now_us, json_list(piece)),
-            )
-        self._park(row[2] for row in revived)
-        self._park_next([(row[0], row[1], row[2]) for row in revived if row[1]])
-        return len(revived)
-
-    def drop_dead(self, *, ids: Sequence[int] = (), older_than_us: int = 0, limit: int = 10_000) -> int:
-        """Delete dead deliveries by id, or those that died before the moment; return how many."""
-        if ids:
-            return self._run(
-                "DELETE FROM delivery WHERE state = 2 AND id IN (SELECT value FROM json_each(?) LIMIT ?)",
-                (json_list(ids), limit),
-            )
-        return self._run(
-            "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_dead "
-            "WHERE state = 2 AND due_us < ? LIMIT ?)",
-            (older_than_us, limit),
-        )
 
 
 def _pack_ids(ids: Sequence[int]) -> bytes:

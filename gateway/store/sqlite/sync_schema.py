@@ -1,4 +1,4 @@
-"""Tables of syncs, their records, runs, lists and logs: the state's second migration, in plain SQL."""
+"""Tables of syncs, their records, runs, lists and logs, and what was changed about them since: migrations in plain SQL."""
 
 from __future__ import annotations
 
@@ -71,3 +71,26 @@ STATE_002 = (
     ) STRICT, WITHOUT ROWID""",
     "ALTER TABLE delivery ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
 )
+
+SYNCS_BESIDE_HELD_RUNS = (
+    # One run of a sync is on its way, and one more may be held for a person at the same time.
+    "DROP INDEX run_open",
+    "CREATE UNIQUE INDEX run_open ON run (sync) WHERE status IN ('planning', 'sending')",
+    "CREATE UNIQUE INDEX run_held ON run (sync) WHERE status = 'held'",
+    # Identifiers that a list still holds of a member under which it is not sent any more: whoever else wants them asks here.
+    """CREATE TABLE orphan (
+        sync INTEGER NOT NULL, entry BLOB NOT NULL, member INTEGER NOT NULL, line INTEGER NOT NULL,
+        PRIMARY KEY (sync, entry, member, line)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX orphan_member ON orphan (sync, member, line)",
+    """INSERT OR IGNORE INTO orphan
+        SELECT record.sync, unhex(json_extract(one.value, '$.identity')), record.member, record.line
+        FROM record, json_each(CAST(record.more AS TEXT), '$.orphans') AS one
+        WHERE instr(record.more, CAST('"orphans"' AS BLOB)) > 0""",
+    "ALTER TABLE audience ADD COLUMN last_event_us INTEGER NOT NULL DEFAULT 0",
+    """UPDATE audience SET last_event_us =
+        coalesce((SELECT max(arrived_us) FROM membership WHERE membership.audience = audience.id), 0)""",
+)
+
+# The version of the mapping that made all of a sync's records: '' before they were made whole, '*' where several did.
+SYNC_RENDERING = ("ALTER TABLE sync ADD COLUMN rendering TEXT NOT NULL DEFAULT ''",)

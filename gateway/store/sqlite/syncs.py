@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.store.sqlite.session import Session
-from gateway.store.sync_rows import AlertRow, SyncRow
+from gateway.store.sync_rows import IN_THE_MAKING, SyncRow
 
 _SYNC = (
     "id, mapping, audience, status, status_error, next_us, created_us, updated_us, last_run, last_synced_us, last_success_us, "
-    "deleted_us, listed, listed_run, event_settings, memory"
+    "deleted_us, listed, listed_run, event_settings, memory, rendering"
 )
 _FIELDS = SyncRow.__struct_fields__
 
@@ -36,14 +36,6 @@ class SyncReads(Session):
             return None
         row = self._row(f"SELECT {_SYNC} FROM sync WHERE mapping = ? AND audience = ?", (known, audience))
         return None if row is None else self._sync_row(row)
-
-    def alerts(self, sync: int = 0) -> list[AlertRow]:
-        """Alerts that stand, of one sync or of all."""
-        rows = self._rows(
-            "SELECT sync, name, level, since_us, message FROM alert WHERE ?1 = 0 OR sync = ?1 ORDER BY sync, name",
-            (sync,),
-        )
-        return [AlertRow(*row) for row in rows]
 
     def _sync_row(self, row: Sequence[Any]) -> SyncRow:
         values = dict(zip(_FIELDS, row, strict=True))
@@ -78,11 +70,21 @@ class SyncWrites(SyncReads):
         self._run("UPDATE sync SET event_settings = ? WHERE id = ? AND event_settings <> ?", (settings, sync, settings))
         self._names.event_settings[sync] = settings
 
+    def note_rendering(self, sync: int, version: str) -> None:
+        """An event's record was made by this version of the mapping: of records made whole by another they are several now."""
+        if self._names.renderings.get(sync) == version:
+            return
+        self._run(
+            "UPDATE sync SET rendering = '*' WHERE id = ?1 AND rendering NOT IN ('', '*', ?2, ?3 || ?2)",
+            (sync, version, IN_THE_MAKING),
+        )
+        self._names.renderings[sync] = version
+
     def save_sync(self, row: SyncRow) -> None:
         """Keep a sync's standing; read it in the same transaction before. event_settings are not written."""
         self._run(
             "UPDATE sync SET status = ?, status_error = ?, next_us = ?, updated_us = ?, last_run = ?, last_synced_us = ?, "
-            "last_success_us = ?, deleted_us = ?, listed = ?, listed_run = ?, memory = ? WHERE id = ?",
+            "last_success_us = ?, deleted_us = ?, listed = ?, listed_run = ?, memory = ?, rendering = ? WHERE id = ?",
             (
                 row.status,
                 row.status_error,
@@ -95,18 +97,8 @@ class SyncWrites(SyncReads):
                 row.listed,
                 row.listed_run,
                 row.memory,
+                row.rendering,
                 row.id,
             ),
         )
-
-    def save_alert(self, row: AlertRow) -> bool:
-        """Let an alert stand; False where it stood already."""
-        changed = self._run(
-            "INSERT INTO alert VALUES (?, ?, ?, ?, ?) ON CONFLICT (sync, name) DO NOTHING",
-            (row.sync, row.name, row.level, row.since_us, row.message),
-        )
-        return changed > 0
-
-    def drop_alert(self, sync: int, name: str) -> bool:
-        """Take an alert back; False where there was none."""
-        return self._run("DELETE FROM alert WHERE sync = ? AND name = ?", (sync, name)) > 0
+        self._names.renderings.pop(row.id, None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from gateway.store.rows import ForwardedRow
+from gateway.store.sqlite.alerts import AlertReads, AlertWrites
+from gateway.store.sqlite.figures import FigureReads
 from gateway.store.sqlite.lanes import LaneReads, LaneWrites, PositionReads, PositionWrites
 from gateway.store.sqlite.lists import ListReads, ListWrites
+from gateway.store.sqlite.log_exports import LogExportReads, LogExportWrites
 from gateway.store.sqlite.memberships import MembershipReads, MembershipWrites
-from gateway.store.sqlite.records import RecordReads, RecordWrites
-from gateway.store.sqlite.runs import RunReads, RunWrites
-from gateway.store.sqlite.settlements import AttemptReads, SettlementWrites
+from gateway.store.sqlite.records import RecordWrites
+from gateway.store.sqlite.reviving import RevivalWrites
+from gateway.store.sqlite.runs import RunWrites
+from gateway.store.sqlite.settlements import SettlementWrites
 from gateway.store.sqlite.syncs import SyncReads, SyncWrites
 from gateway.store.sqlite.traces import TraceReads, TraceWrites
 
@@ -17,7 +21,15 @@ TOMBSTONE_US = 400 * 86_400 * 1_000_000
 
 
 class View(
-    PositionReads, LaneReads, AttemptReads, TraceReads, MembershipReads, SyncReads, RecordReads, RunReads, ListReads
+    PositionReads,
+    LaneReads,
+    FigureReads,
+    TraceReads,
+    MembershipReads,
+    SyncReads,
+    ListReads,
+    LogExportReads,
+    AlertReads,
 ):
     """Questions that change nothing."""
 
@@ -25,6 +37,7 @@ class View(
 class Transaction(
     PositionWrites,
     LaneWrites,
+    RevivalWrites,
     SettlementWrites,
     TraceWrites,
     MembershipWrites,
@@ -32,6 +45,8 @@ class Transaction(
     RecordWrites,
     RunWrites,
     ListWrites,
+    LogExportWrites,
+    AlertWrites,
     View,
 ):
     """Questions and changes of one piece of work."""

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from http_audience_cases import NOW_US, Scripted, findings_of, owed_of, performed, said
 
@@ -29,8 +30,8 @@ from gateway.destinations.rehearsal import FreshNotes
 ROOT = Path(__file__).parents[3]
 FILES = {path.stem: path for path in catalog_files()}
 SLUGS = [
-    "braze-user-attribute", "facebook-custom-audience", "google-ads-customer-match", "hubspot-list", "mailchimp-audience-tag",
-    "salesforce-campaign", "signed-webhook", "webhook-audience",
+    "braze-user-attribute", "facebook-custom-audience", "facebook-custom-audience-replace", "google-ads-customer-match",
+    "hubspot-list", "mailchimp-audience-tag", "salesforce-campaign", "signed-webhook", "webhook-audience",
 ]  # fmt: skip
 
 
@@ -47,6 +48,11 @@ ANCHORS: dict[str, object] = {
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def adding(destination: HttpAudience) -> str:
+    """The operation by which somebody comes on a list."""
+    return "enter" if "add" in destination.file.actions else "replace"
 
 
 def loaded(slug: str, **variables: str) -> HttpAudience:
@@ -73,13 +79,15 @@ def test_the_catalogue_holds_the_platforms_it_promises():
 def test_a_definition_loads_without_a_warning_and_passes_its_samples(slug: str):
     """By the strict reader, and the same by the catalogue's own."""
     file = loaded(slug).file
-    assert catalog()[slug].definition == loaded(slug).definition
+    shipped = catalog()[slug].definition
+    assert shipped.docs_page == f"docs/destinations/catalogue/{slug}.md" in contents()
+    assert msgspec.structs.replace(shipped, docs_page=loaded(slug).definition.docs_page) == loaded(slug).definition
     assert file.slug == slug
     assert file.checked_on == "2026-11-22"
     assert file.api_version
     report = asyncio.run(sample_report(file))
     assert report["passed"], report["samples"]
-    assert {sample.action for sample in file.samples} >= {"add", "remove"}
+    assert {sample.action for sample in file.samples} >= {"add", "remove"} & set(file.actions)
     assert any(sample.rejected for sample in file.samples)
 
 
@@ -120,13 +128,14 @@ def test_every_field_says_what_becomes_of_it_where_it_is_hashed(slug: str):
         ("facebook-custom-audience", "mobile_advertising_id", "AECE52E7-03EE-455A-B3C4-E57283966239",
          "aece52e7-03ee-455a-b3c4-e57283966239"),
         ("facebook-custom-audience", "mobile_advertising_id", "00000000-0000-0000-0000-000000000000", None),
-        # Google: gmail is special, names keep their blanks, places are plain.
+        # Google: gmail is special, names keep their punctuation, places are plain.
         ("google-ads-customer-match", "email", "Cloudy.SanFrancisco+shopping@gmail.com", digest("cloudysanfrancisco@gmail.com")),
         ("google-ads-customer-match", "email", "a.b+c@GoogleMail.com ", digest("ab@googlemail.com")),
         ("google-ads-customer-match", "email", "user.name+NYC@Example.com", digest("user.name+nyc@example.com")),
         ("google-ads-customer-match", "phone", "+1 (800) 555-0100", digest("+18005550100")),
         ("google-ads-customer-match", "phone", "(800) 555-0100", None),
-        ("google-ads-customer-match", "first_name", " Ana  María ", digest("ana maría")),
+        ("google-ads-customer-match", "first_name", " Ana María ", digest("ana maría")),
+        ("google-ads-customer-match", "last_name", "O'Reyes-Díaz", digest("o'reyes-díaz")),
         ("google-ads-customer-match", "country", "es", "ES"),
         ("google-ads-customer-match", "postal_code", " 94045 ", "94045"),
         ("google-ads-customer-match", "ad_user_data", "yes", None),
@@ -144,7 +153,7 @@ def test_values_are_normalised_as_the_platform_asks(slug: str, field: str, given
     """Each by its own rule; what cannot be right is left out."""
     destination = catalog()[slug]
     others = [key for key, rule in destination.file.fields.items() if rule.identifier and key != field]
-    record = destination.prepared("enter", {**{key: ANCHORS[key] for key in others[:1]}, field: given})
+    record = destination.prepared(adding(destination), {**{key: ANCHORS[key] for key in others[:1]}, field: given})
     assert not isinstance(record, Rejection), record
     assert record.get(field) == sent
 
@@ -153,7 +162,7 @@ def test_values_are_normalised_as_the_platform_asks(slug: str, field: str, given
 def test_nobody_can_be_sent_without_an_identifier(slug: str):
     """It would count, and name nobody."""
     destination = catalog()[slug]
-    rejection = destination.prepared("enter", {"first_name": "Bo", "attributes": {"plan": "gold"}})
+    rejection = destination.prepared(adding(destination), {"first_name": "Bo", "attributes": {"plan": "gold"}})
     assert isinstance(rejection, Rejection)
     assert rejection.code == "missing_required_field"
 
@@ -195,12 +204,13 @@ TRACES = ("quetzal", "canary", "600977120", "77120", "plumage", "s3cr3t", digest
 SECRET = "czNjcjN0LWM0bmFyeS1rZXkgczNjcjN0"  # Base64, so that webhooks can be signed with it
 
 
-@pytest.mark.parametrize("operation", ["enter", "exit"])
+@pytest.mark.parametrize("operation", ["enter", "exit", "replace"])
 @pytest.mark.parametrize("status", [200, 207, 400, 401, 403, 404, 413, 429, 500])
 @pytest.mark.parametrize("slug", SLUGS)
 def test_nothing_of_a_person_stands_in_a_reason_or_a_summary(slug: str, status: int, operation: str):
     """Whatever the platform answers, even when it repeats all it was sent."""
     destination = catalog()[slug]
+    asked = {"enter": "add", "exit": "remove"}.get(operation, operation)
 
     def echo(request: Any) -> Any:
         said_back = request.body.decode() + request.url + json.dumps(CANARY)
@@ -218,6 +228,7 @@ def test_nothing_of_a_person_stands_in_a_reason_or_a_summary(slug: str, status: 
     )
     done = asyncio.run(destination.perform(batch, Context(http=Scripted(echo), notes=FreshNotes(), now_us=NOW_US)))
     assert len(done.outcomes) == 2
+    assert asked in destination.file.actions or not any("Delivered" in repr(one) for one in done.outcomes)
     assert [word for word in TRACES if word in repr(done).lower()] == []
 
 
@@ -228,7 +239,8 @@ def test_no_answer_is_unsure_and_nobody_is_refused(slug: str):
     setting = stand_in(destination.file)
     settings = {**setting.settings, **{one.name: SECRET for one in destination.file.login.secrets.values()}}
     broken = Scripted(NoAnswerError("reset", sent=True))
-    done = performed(destination, owed_of([CANARY], audience_settings=setting.entry), broken, settings=settings)
+    owed = owed_of([CANARY], adding(destination), audience_settings=setting.entry)
+    done = performed(destination, owed, broken, settings=settings)
     assert [type(one).__name__ for one in done.outcomes] == ["Unreachable"]
 
 

@@ -31,7 +31,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_a_value_stays_one_segment(value):
+def test_check_10_a_value_stays_one_segment(value):
     """Whatever it holds; the segment decodes to exactly it."""
     from urllib.parse import unquote
 
@@ -53,7 +53,7 @@ def test_a_value_stays_one_segment(value):
         ("/.{{record.x}}/b", {"record": {"x": "."}}), ("/{{record.x}}{{record.y}}/b", {"record": {"x": ".", "y": "."}}),
     ],
 )  # fmt: skip
-def test_what_cannot_be_a_segment_is_refused(template, scope):
+def test_check_10_what_cannot_be_a_segment_is_refused(template, scope):
     """Absent, empty, dots, lists, endless ones, and two values that make dots together."""
     with pytest.raises(UnresolvedError) as error:
         path_text(TextTemplate(template), scope)
@@ -68,7 +68,7 @@ def test_numbers_and_words_have_a_text(value, text):
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\x00b", "\u0141ukasz", "a\x7fb", "日本"])
-def test_a_header_stays_one_line_of_latin_1(value):
+def test_check_10_a_header_stays_one_line_of_latin_1(value):
     """CR, LF, NUL, other controls and what Latin-1 lacks are refused."""
     with pytest.raises(UnresolvedError):
         header_text(TextTemplate("x {{connection.a}}"), {"connection": {"a": value}})

@@ -111,6 +111,15 @@ def test_no_login_is_shown(tmp_path, kind, hidden):
         assert "hush" not in json.dumps(shown)
 
 
+def test_preview_without_records_shows_the_samples(tmp_path):
+    """Of a definition; a pair has none."""
+    code, shown = run("preview", NORTHWIND, "--sync", mapping_file(tmp_path))
+    assert (code, len(shown["requests"])) == (0, 2)
+    assert [one["record_id"] for one in shown["rejected"]] == ["no-email", "no-number"]
+    pair = (written(tmp_path, "c.json", CONFIG), written(tmp_path, "n.json", CONNECTION))
+    assert run("preview", "--rudderstack", *pair)[0] == 2
+
+
 def test_preview_of_a_broken_file_refuses_every_record(tmp_path):
     """With the places to mend; exit 2."""
     file = written(tmp_path, "d.json", changed(SMALL, actions__add__method="BREW"))

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ from gateway.config.secrets import SecretSource
 from gateway.core.outcomes import Delivered, Refused, Unauthorized, Unreachable
 from gateway.core.payloads import compile_check
 from gateway.destinations.base import Batch, Context, Owed
+from gateway.destinations.http_audience.list_verbs import ListShown, ListWanted, keep_list
+from gateway.destinations.http_audience.lists import ListError
 from gateway.destinations.http_audience.loading import definitions_from
 from gateway.destinations.rehearsal import FreshNotes, rehearse
 
@@ -136,11 +139,34 @@ def test_without_a_list_nobody_is_added(answer, kind):
 
 def test_a_list_is_deleted_only_when_told_to():
     """One that is gone already is deleted."""
-    for answer, told in ((said(200), ""), (said(404), ""), (said(403), "auth_failed")):
+    wanted = ListWanted(settings={}, entry={"external_id": "5"}, audience_key="vip")
+
+    def deleted(answer):
         context = Context(http=Scripted(answer), notes=FreshNotes(), now_us=NOW_US)
-        got = asyncio.run(loaded(WITH_LISTS).delete_list({}, {"external_id": "5"}, context))
-        assert got.startswith(told)
-        assert bool(got) is bool(told)
+        return asyncio.run(keep_list(loaded(WITH_LISTS), "delete", wanted, context))
+
+    for status in (200, 404, 410):
+        assert deleted(said(status)) == ListShown(audience_id="5", origin="deleted")
+    with pytest.raises(ListError, match=r"^auth_failed"):
+        deleted(said(403))
+
+
+def test_list_verbs_need_settings_requests_and_an_id_that_can_be_used():
+    """Otherwise nobody is asked."""
+    bare = changed(WITH_LISTS, audience=None, auth={"type": "bearer", "token": {"$secret": "T"}})
+    rows = [
+        (bare, "create", {"name": "VIP"}, {}, "config_invalid"),
+        (bare, "create", {"name": "VIP"}, {"T": "t"}, "action_not_configured"),
+        (bare, "delete", {"external_id": "5"}, {"T": "t"}, "action_not_configured"),
+        (WITH_LISTS, "delete", {}, {}, "audience_not_connected"),
+    ]
+    for definition, verb, entry, settings, code in rows:
+        partner = Scripted(said(200))
+        context = Context(http=partner, notes=FreshNotes(), now_us=NOW_US)
+        wanted = ListWanted(settings=settings, entry=entry, audience_key="vip")
+        with pytest.raises(ListError, match=code):
+            asyncio.run(keep_list(loaded(definition), verb, wanted, context))
+        assert partner.requests == []
 
 
 class Rows:
@@ -230,7 +256,7 @@ def test_several_definitions_must_not_share_a_name():
 
 WRONG = [
     {"kind": "x"}, {"slug": "Ä"}, {"slug": None}, {"unknown": 1}, {"actions": {}}, {"actions": None}, {"actions": {"insert": {}}},
-    {"actions__update": {"same_as": "remove"}}, {"actions__update": {"same_as": "update"}},
+    {"actions": {"update": {"same_as": "add"}}}, {"actions": {"add": {"same_as": "update"}, "update": {"same_as": "add"}}},
     {"actions__update": {"same_as": "add", "method": "PUT"}},
     {"actions__add__method": "BREW"}, {"actions__add__method": None}, {"actions__add__batch": {"max_records": 0}},
     {"actions__add__batch": {"max_records": 1.5}}, {"actions__add__batch": {"max_records": 100_001}}, {"actions__add__steps": []},
@@ -283,11 +309,16 @@ def test_capabilities_follow_the_actions():
 
 # --- The contract of all destinations ---
 
+sys.path.append(str(Path(__file__).parents[1]))  # what the contract imports stands beside it
 _spec = importlib.util.spec_from_file_location("contract_of_all", Path(__file__).parents[1] / "test_contract.py")
 contract = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(contract)
-SAMPLE = {"NORTHWIND_TOKEN": contract.SECRET}
-contract.SAMPLES["northwind-ads"] = {"settings": SAMPLE, "fields": {}}  # in this copy of the module only
+SECRET = importlib.import_module("contract_samples").SECRET
+SAMPLE = {"NORTHWIND_TOKEN": SECRET}
+contract.SAMPLES = {
+    **contract.SAMPLES,
+    "northwind-ads": {"settings": SAMPLE, "fields": {}},
+}  # in this copy of the module only
 
 
 def contract_batch():
@@ -331,9 +362,25 @@ def test_the_rest_of_the_contract():
     for status in (200, 400, 401, 422, 429, 500):
         contract.test_a_partner_that_quotes_the_person_is_not_repeated(destination, [batch], status)
     first = asyncio.run(rehearse(destination, [batch], now_us=NOW_US))
-    assert first.requests[0].headers["Authorization"] == f"Bearer {contract.SECRET}"
+    assert first.requests[0].headers["Authorization"] == f"Bearer {SECRET}"
     problems = asyncio.run(
         destination.test(SAMPLE, Context(http=Scripted(said(200)), notes=FreshNotes(), now_us=NOW_US))
     )
     assert all(problem.startswith("warning:") for problem in problems)
     assert TOKEN not in " ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("settings", "external_id", "expected"),
+    [
+        ({"external_id": "10", "event_external_id": "30"}, "20", "10"),
+        ({"event_external_id": "30"}, "20", "20"),
+        ({"event_external_id": "30"}, "", "30"),
+    ],
+)
+def test_the_entrys_id_comes_first_then_the_kept_one_then_the_events(settings, external_id, expected):
+    """Of a list that nobody has to make."""
+    partner = Scripted(said(200))
+    one = owed(1, "enter", "ann@example.com", "A", external_id=external_id, audience_settings=settings)
+    performed(loaded(NORTHWIND), (one,), partner, settings={"NORTHWIND_TOKEN": TOKEN})
+    assert [request.url.rsplit("/", 2)[1] for request in partner.requests] == [expected]

@@ -27,7 +27,7 @@ def digest(algorithm, text):
 
 @pytest.mark.parametrize("algorithm", HEX)
 @pytest.mark.parametrize("text", ["plain", "é", "ß", "漢字", "👩‍🚀"])
-def test_hashes_are_over_utf8(algorithm, text):
+def test_check_6_hashes_are_over_utf8(algorithm, text):
     """For every algorithm and every kind of character."""
     assert prepared({"x": {"hash": algorithm}}, {"x": text}) == {"x": digest(algorithm, text)}
 
@@ -43,7 +43,7 @@ SWITCH = [
 @pytest.mark.parametrize("algorithm", HEX)
 @pytest.mark.parametrize("upper", [False, True])
 @pytest.mark.parametrize(("hashing", "what", "result"), SWITCH)
-def test_the_hashing_switch(algorithm, upper, hashing, what, result):
+def test_check_7_the_hashing_switch(algorithm, upper, hashing, what, result):
     """All nine cells: the switch by plain text, a digest of the own length in both cases, a digest of another length."""
     digits = "0123456789abcdef" * 8
     text = {
@@ -171,7 +171,7 @@ def test_required_and_groups_tell_everything_missing():
     assert prepared(fields, {"a": 1, "d": "7", "b": 2}) == {"a": 1, "d": "7"}
 
 
-def test_static_values_come_first():
+def test_check_8_static_values_come_first():
     """A required field that only a static value feeds has a value; static values win over the record's."""
     fields = {"origin": {"required": True, "static": True}, "x": {}}
     assert prepared(fields, {"x": 1}, static={"origin": "crm"}) == {"x": 1, "origin": "crm"}

@@ -63,7 +63,7 @@ def previewed(records, config=CONFIG, connection=CONNECTION):
     return asyncio.run(preview(destination.file, rudderstack_records_of(records), setting))
 
 
-def test_a_pair_gives_its_requests():
+def test_check_2_a_pair_gives_its_requests():
     """Lists stay lists, rows keep their columns, updates share the inserts' batches, values are encoded in the path."""
     shown = previewed([
         {"type": "record", "action": "insert", "identifiers": {"email": "a@b.example", "phone": "1", "ltv": "007"}},
@@ -139,7 +139,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("template", REFUSED, ids=lambda text: text[:40])
-def test_refused_templates(template):
+def test_check_9_refused_templates(template):
     """Everything but placing values, with the character where it stands."""
     node, faults = parse(template)
     assert node is None

@@ -149,7 +149,7 @@ async def test_records_that_the_partner_names_die_alone(
         assert [reason.partition(":")[0] for reason in reasons] == ["missing_required_field", "template_failed"]
 
 
-async def test_a_batch_refused_whole_is_halved_to_its_culprits(
+async def test_check_12_a_batch_refused_whole_is_halved_to_its_culprits(
     tmp_path: Path, partner: AudienceApi, base_url: str
 ) -> None:
     """64 with two that the partner refuses: 62 accepted, 2 refused, within 2·log2(64)+1 extra requests for each."""
@@ -179,7 +179,7 @@ async def digest_of(number: int) -> str:
     return sha256_hex(email(number))
 
 
-async def test_a_lost_answer_is_sent_again_without_a_second_effect(
+async def test_check_13_a_lost_answer_is_sent_again_without_a_second_effect(
     tmp_path: Path, partner: AudienceApi, base_url: str
 ) -> None:
     """The request took effect, its answer was cut off: due again, and then settled."""
@@ -193,7 +193,7 @@ async def test_a_lost_answer_is_sent_again_without_a_second_effect(
         assert len(partner.members("9001")) == 3
 
 
-async def test_nothing_of_anybody_is_in_a_line(tmp_path: Path, partner: AudienceApi, base_url: str) -> None:
+async def test_check_14_nothing_of_anybody_is_in_a_line(tmp_path: Path, partner: AudienceApi, base_url: str) -> None:
     """Deliveries, refusals, a busy and a failing partner: no log line, attempt or reason has an address, a digest or the token."""
     partner.faults.add(Status(status=429, retry_after=1))
     partner.faults.add(Status(status=400))

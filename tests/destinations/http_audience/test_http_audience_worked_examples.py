@@ -70,7 +70,7 @@ URL = "https://api.northwind-ads.example/v3/lists/9001/users"
 HEADERS = {"Content-Type": "application/json", "X-Client": "audience-gateway", "Authorization": "Bearer ***"}
 
 
-def test_batches_of_hashed_addresses():
+def test_check_1_batches_of_hashed_addresses():
     """Three requests, in order; two records refused before anything is sent."""
     first = {
         "list_id": 9001,
@@ -118,7 +118,7 @@ def test_a_busy_partner_is_asked_again_with_the_same_bytes():
     assert partner.requests[0] == partner.requests[1]
 
 
-def test_one_request_for_each_record():
+def test_check_1_one_request_for_each_record():
     """Values in the path are encoded, absent ones left out of the body, a body-less request has no content type."""
     records = [
         {"id": "m-201", "action": "add", "fields": {"crm_id": "C-77/A", "plan": "gold", "first_name": "Zoë"}},

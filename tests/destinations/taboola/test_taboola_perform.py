@@ -292,6 +292,18 @@ async def test_a_creation_that_fails_is_the_outcome_of_who_needed_it(desk, make_
     assert kinds(await desk.send(create_owed(make_owed, ttl_in_hours="soon"))) == [Refused]
 
 
+async def test_without_a_token_nothing_is_created(desk, make_owed):
+    """The reference goes on with the word `undefined`."""
+    desk.partner.faults.add(Status(status=200, target="token"))
+    assert kinds(await desk.send(create_owed(make_owed))) == [Refused]
+    given = {"account_id": "demo-advertiser"}
+    desk.partner.faults.add(Status(status=200, target="token"))
+    made = await TABOOLA.create_audience(desk.settings, given, key="vip", name="", context=desk.context)
+    assert isinstance(made, Refused)
+    assert desk.names() == ["token", "token"]
+    assert len(desk.partner.audiences) == 2
+
+
 async def test_a_new_audience_is_waited_for_two_hours_long(desk, make_owed):
     """Others of the batch do not wait; afterwards the same answer is final."""
     await desk.send(create_owed(make_owed))

@@ -524,6 +524,31 @@ def test_15_names_of_events_do_not_matter():
     assert results == [{"status": 200}] * 2
 
 
+def test_5_an_identify_call_names_nobodys_device():
+    """It carries flag and address in its traits; what stands in `context.device` is never read."""
+    body = event()
+    del body["properties"]
+    body["type"], body["traits"] = "identify", {"big_spenders": True, "email": "maria@example.org"}
+    body["context"]["traits"] = {}
+    body["context"]["device"] = {"advertisingId": IDFA, "id": IDFA}
+    requests, _ = wire(body, batch=False)
+    (person,) = bodies(requests)[0]["identities"]
+    assert (bodies(requests)[0]["operation"], [one["type"] for one in person["cluster"]]) == ("ADD", ["EMAIL_ID"])
+
+
+def test_10_an_audience_number_beyond_2_to_the_53_is_exact():
+    """JavaScript would round it."""
+    requests, _ = wire(event(external_audience_id="9007199254740993"))
+    assert '"audience_id":9007199254740993,' in requests[0]["body"]
+
+
+def test_a_planned_change_needs_no_flag():
+    """A sync's update adds as its enter does."""
+    payload = {"segment_computation_key": "k", "traits_or_props": {"k": False}}
+    for operation, adds in (("enter", True), ("update", True), ("exit", False)):
+        assert is_add(Owed(id=0, operation=operation, payload=payload, planned=True)) is adds
+
+
 def test_15_refusals_of_single_events():
     """No identifiers, no settings."""
     assert wire(event(None), batch=False) == ([], [{"status": 400, "error": NO_IDENTIFIERS}])

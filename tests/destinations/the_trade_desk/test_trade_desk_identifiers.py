@@ -8,7 +8,8 @@ from trade_desk_cases import PortableSnapshot, snapshot
 
 from gateway.core.hash_linter import HashWarning
 from gateway.destinations.the_trade_desk.definition import HASHED
-from gateway.destinations.the_trade_desk.list_process import PAGE_ROWS, Asked, write_snapshot
+from gateway.destinations.the_trade_desk.list_process import Asked, write_snapshot
+from gateway.destinations.the_trade_desk.listing import CHUNK as PAGE_ROWS
 
 pytestmark = pytest.mark.anyio
 

@@ -1,16 +1,30 @@
 """What a value gives: the vectors of the contract, the three patterns, and what a sync keeps of one member."""
 
-import pytest
+import hashlib
+import re
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.core.identifiers import is_email, normalise_email_uid2, sha256_base64
 from gateway.destinations.the_trade_desk.definition import EMAIL, HASHED
 from gateway.destinations.the_trade_desk.lines import (
-    EMAILS_PER_MEMBER_MAX,
+    AT_US_MAX,
+    address_keys,
+    are_addresses,
+    emails_of,
     line_of,
     member_line,
-    payloads_of,
     person_key,
-    with_payload,
+    person_keys,
+    timed_emails_of,
 )
+
+# The contract's white space, JavaScript's, one by one.
+WHITE_SPACE = [
+    *range(0x09, 0x0E), 0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF,
+]  # fmt: skip
 
 SAME = object()
 MARIA = "j/VO6rQV3BqYxHLWBRlSaAFTUqi0YqsXT+JSWxRg6dY="
@@ -81,6 +95,54 @@ def test_hashes_and_what_looks_like_one(value, line):
     assert person_key(value) == line
 
 
+@pytest.mark.parametrize("code", WHITE_SPACE, ids=hex)
+def test_white_space_anywhere_is_no_address(code):
+    """At both ends and within; where Python counts other characters than JavaScript, JavaScript is right."""
+    blank = chr(code)
+    for value in (f"{blank}a@b.c", f"a@b.c{blank}", f"a{blank}a@b.c", f"a@b.{blank}c"):
+        assert (line_of(value, EMAIL), line_of(value, HASHED)) == ("", "")
+        assert not are_addresses(["x@y.z", value])
+    ordinary = {0x85, 0x1C, 0x1D, 0x1E, 0x1F, 0x200B}
+    assert not ordinary & set(WHITE_SPACE)
+    assert all(line_of(f"a{chr(one)}@b.c", EMAIL) for one in ordinary)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.text("aB1@.+\u0085\u200b\ufeff \nİςΣ", max_size=12),
+    st.from_regex(re.compile(r"[A-Za-z.+]{1,8}@(gmail|Gmail|example)\.(com|ORG)"), fullmatch=True),
+    st.sampled_from(["M.A+x@gmail.com", "ZOË@example.org", "a=", "", HASH, HASH[:-1], "ab" * 32, "x" * 320 + "@b.c"]),
+)
+
+
+@given(st.lists(TEXTS, max_size=6))
+@example(["a@b.c", "d@e.f"])
+@example(["x" * 317 + "@b.c"])
+def test_values_in_bulk_give_what_they_give_one_by_one(values):
+    """Whatever stands beside what."""
+    assert person_keys(values) == [person_key(value) for value in values]
+    if are_addresses(values):
+        assert all(map(is_email, values))
+        assert address_keys(values) == [sha256_base64(normalise_email_uid2(value)) for value in values]
+    elif values and all(map(is_email, values)):
+        assert any(character.isspace() for value in values for character in value)
+
+
+def test_a_hash_of_another_length_gives_nothing():
+    """MD5 and SHA-1 in hexadecimal, a SHA-256 without its padding or in the letters of URLs."""
+    for digest in (hashlib.md5(b"x", usedforsecurity=False), hashlib.sha1(b"x", usedforsecurity=False)):
+        assert person_key(digest.hexdigest()) == ""
+    assert person_key(HASH.replace("+", "-").replace("/", "_").removesuffix("=")) == ""
+    assert person_key("-_" * 21 + "A=") == ""
+
+
+def test_times_of_any_shape_are_read():
+    """What is no time is none, and counts as the oldest."""
+    rows = [("m", {"email": 5, "at_us": at}) for at in (5, 0, -5, "5", True, None, AT_US_MAX, 2.5)] + [("n", {})]
+    assert list(timed_emails_of(rows)) == [("5", 5)] + [("5", 0)] * 7 + [("", 0)]
+    assert list(emails_of(rows)) == ["5"] * 8 + [""]
+
+
 def test_gmail_ends_at_the_first_plus_and_may_leave_nothing():
     """Odd, and as the reference has it."""
     assert person_key("+t@gmail.com") == person_key("...@GMAIL.com")
@@ -91,26 +153,3 @@ def test_an_unknown_pii_type_gives_nothing():
     """Nothing is guessed."""
     assert member_line({"email": "a@b.c", "pii_type": "email"}) is None
     assert member_line({"email": "a@b.c"}) is None
-
-
-def test_a_record_holds_one_payload_for_each_person_key():
-    """The latest event's, whatever the order of arrival; one that names nobody changes nothing."""
-    payload = {"email": "Maria@Example.org", "pii_type": EMAIL, "batch_size": 5}
-    record = with_payload(None, payload, 10)
-    assert record == {"payloads": [{"pii_type": EMAIL, "email": "Maria@Example.org", "at_us": 10}]}
-    record = with_payload(record, {"email": "second@example.org", "pii_type": EMAIL}, 20)
-    record = with_payload(record, {"email": "maria@example.org", "pii_type": EMAIL}, 30)
-    stale = with_payload(record, {"email": "MARIA@example.org", "pii_type": EMAIL}, 5)
-    assert [one["email"] for one in payloads_of(stale)] == ["second@example.org", "maria@example.org"]
-    assert with_payload(record, {"email": "nobody", "pii_type": EMAIL}, 40) == record
-    assert with_payload(None, {"pii_type": EMAIL}, 40) is None
-    assert list(payloads_of(payload)) == [payload]
-
-
-def test_a_record_is_bounded():
-    """The oldest address goes."""
-    record = None
-    for number in range(EMAILS_PER_MEMBER_MAX + 2):
-        record = with_payload(record, {"email": f"p{number}@example.org"}, number)
-    emails = [one["email"] for one in payloads_of(record)]
-    assert (len(emails), emails[0]) == (EMAILS_PER_MEMBER_MAX, "p2@example.org")

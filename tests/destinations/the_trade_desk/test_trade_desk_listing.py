@@ -34,7 +34,8 @@ def test_lines_are_sorted_by_person_key_and_each_person_is_there_once(tmp_path):
 def test_plain_addresses_keep_the_latest_spelling(tmp_path):
     """Of one person's the latest event's, of equal times the later row's; hashes are left out."""
     rows = [
-        ("a", {"payloads": [{"email": "Maria@example.org", "at_us": 50}, {"email": "other@example.org", "at_us": 1}]}),
+        ("a", {"email": "Maria@example.org", "at_us": 50}),
+        ("a", {"email": "other@example.org", "at_us": 1}),
         ("b", {"email": "maria@example.org", "at_us": 40}),
         ("c", {"email": "OTHER@example.org", "at_us": 1}),
         ("d", {"email": "ca123440bedda5d68716ae831322a5a8a3e7daf8fb297f750507aa86789846f2"}),

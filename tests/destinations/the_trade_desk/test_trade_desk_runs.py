@@ -1,5 +1,7 @@
 """Whole runs over real sockets to the fake's two listeners: every scenario that a build has to pass."""
 
+import asyncio
+
 import msgspec
 import pytest
 import structlog
@@ -91,11 +93,21 @@ async def test_the_worked_example(partner, settings, http):
     done = await performed(http, settings, owed, people(1560), notes=notes)
     assert done.outcomes == (Delivered(),)
     assert partner.calls() == ("list", "list", "create", "drop", "upload")
+    create, drop = (msgspec.json.decode(one.body) for one in list(partner.log)[2:4])
+    assert create == {
+        "AdvertiserId": "adv123", "SegmentName": "VIP customers", "Region": "EU", "DataProviderId": "twilio",
+    }  # fmt: skip
+    assert drop == {"PiiType": "EmailHashedUnifiedId2", "MergeMode": "Replace", "RetentionEnabled": True}
+    upload = dict(list(partner.log)[4].headers)
+    assert (upload["content-type"], upload["content-length"], "ttd-auth" in upload) == ("text/plain", "70200", False)
+    assert all(dict(one.headers)["ttd-auth"] == "sandbox-token" for one in list(partner.log)[:4])
     created = next(one for one in partner.segments.values() if one.name == "VIP customers")
     assert (created.region, created.data_provider, len(created.members)) == ("EU", "twilio", 1560)
     assert done.counts["bytes"] == 70_200
     await performed(http, settings, owed, people(1560), notes=notes)
     assert partner.calls()[5:] == ("drop", "upload")
+    short = await performed(http, settings, owed, people(1490), notes=notes)
+    assert (short.skipped, short.requests, "1490 of 1500" in short.outcomes[0].reason) == ("below_minimum", 0, True)
 
 
 async def test_large_lists_are_streamed_with_their_length(partner, settings, http, monkeypatch):
@@ -158,6 +170,24 @@ async def test_a_create_call_that_failed_is_tried_again_later(partner, settings,
     partner.faults.add(Status(status=500, target="create"))
     assert isinstance(await connect(http, settings, region="EU"), Unreachable)
     assert (await connect(http, settings, region="EU")).how == "created"
+
+
+async def test_two_that_need_the_same_segment_make_it_once(partner, settings, http):
+    """The second finds what the first has made; the lists of two names are asked for side by side."""
+    notes = FreshNotes()
+    first, second = await asyncio.gather(*(connect(http, settings, notes, region="EU") for _ in range(2)))
+    assert {first.how, second.how} == {"created", "remembered"}
+    assert first.external_id == second.external_id
+    assert partner.calls() == ("list", "create")
+
+
+async def test_a_list_refused_keeps_an_id_from_being_verified(partner, settings, http):
+    """And one that names the id under another name, then an empty page, is good."""
+    segment = partner.create("adv123", "another name")
+    partner.faults.add(Refusal(status=400, target="list"))
+    assert isinstance(await connect(http, settings, external_id=segment.external_id), Refused)
+    assert (await connect(http, settings, external_id=segment.external_id)).how == "verified"
+    assert partner.calls() == ("list", "list", "list")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +255,9 @@ API_FAULTS = [
     (Refusal(status=429, bare=True, retry_after=7), Deferred), (Refusal(status=400, property_name="PiiType"), Refused),
     (Refusal(status=422), Refused), (Refusal(status=501), Refused), (Refusal(status=408), Unreachable),
     (Refusal(status=423), Unreachable), (Status(status=503), Unreachable), (Down(), Unreachable), (Reset(), Unreachable),
+    (Refusal(status=409), Refused), (Refusal(status=410), Refused), (Refusal(status=418), Refused),
+    (Refusal(status=500), Unreachable), (Refusal(status=502), Unreachable), (Refusal(status=504), Unreachable),
+    (Reset(carried_out=True), Unreachable), (Status(status=505), Unreachable),
 ]  # fmt: skip
 
 
@@ -249,6 +282,9 @@ async def test_faults_of_the_api(partner, settings, http, fault, kind):
 
 
 UPLOAD_FAULTS = [
+    (StorageRefusal(status=503, code="SlowDown"), Unreachable), (StorageRefusal(status=405, code="MethodNotAllowed"), Refused),
+    (StorageRefusal(status=411, code="MissingContentLength"), Refused),
+    (StorageRefusal(status=400, code="EntityTooLarge"), Refused), (Reset(), Unreachable),
     (StorageRefusal(status=400, code="RequestTimeout"), Unreachable), (StorageRefusal(status=503), Unreachable),
     (StorageRefusal(status=500, code="InternalError"), Unreachable), (StorageRefusal(status=408, code="X"), Unreachable),
     (StorageRefusal(status=429, code="X"), Unreachable), (StorageRefusal(status=401, code="X"), Refused),
@@ -294,13 +330,14 @@ async def test_too_large_a_file_is_refused(partner, settings, http):
 
 
 async def test_an_upload_without_answer_is_repeated_harmlessly(partner, settings, http):
-    """It had arrived: the list is the same after the second time. The client repeats a PUT once by itself."""
+    """It had arrived, and was sent once: the list is the same after the second time."""
     segment = partner.create("adv123", "VIP customers")
     owed = run_of(external_id=segment.external_id)
-    partner.faults.add(Reset(target="upload", carried_out=True, times=2))
+    partner.faults.add(Reset(target="upload", carried_out=True))
     (outcome,) = (await performed(http, settings, owed, people(1500))).outcomes
     assert isinstance(outcome, Unreachable)
     assert outcome.sent
+    assert partner.calls() == ("drop", "upload")
     await performed(http, settings, owed, people(1500))
     assert len(segment.members) == 1500
 

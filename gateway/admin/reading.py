@@ -1,0 +1,84 @@
+"""What comes with a request, read and bounded; and what goes back."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+PAGE_MAX: Final = 1000
+NUMBER_MAX: Final = 2**62
+DIGITS_MAX: Final = 19
+ORDER_BYTES_MAX: Final = 64 * 1024
+
+T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
+_quoted = re.compile(r"'.*'", re.DOTALL)
+
+
+class BadRequestError(Exception):
+    """What was given cannot be read; the text says why."""
+
+
+def answer(value: object, status: int = 200, *, version: object = None) -> Response:
+    """JSON. version: of what is shown, for the `ETag`."""
+    headers = {"ETag": f'"{version}"'} if version else None
+    return Response(_encode(value), status_code=status, media_type="application/json", headers=headers)
+
+
+async def order_of(request: Request, wanted: type[T]) -> T:
+    """The body as an order; an empty one is `{}`. Raises BadRequestError."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > ORDER_BYTES_MAX:
+            raise BadRequestError(f"The body is larger than {ORDER_BYTES_MAX} bytes.")
+    try:
+        return msgspec.json.decode(bytes(data) or b"{}", type=wanted)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequestError(without_values(error)) from error
+
+
+def without_values(error: Exception) -> str:
+    """What is wrong with a body and where, without the value that it quotes: it may be somebody's."""
+    return _quoted.sub("…", str(error))
+
+
+def number(request: Request, name: str, default: int, largest: int = NUMBER_MAX, *, smallest: int = 0) -> int:
+    """A whole number of the query. Raises BadRequestError."""
+    text = request.query_params.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS_MAX or not smallest <= int(text) <= largest:
+        raise BadRequestError(f"`{name}` must be a whole number from {smallest} to {largest}.")
+    return int(text)
+
+
+def pair(request: Request, name: str, default: tuple[int, int]) -> tuple[int, int]:
+    """A cursor of two numbers, `12.-3`. Raises BadRequestError."""
+    text = request.query_params.get(name, "")
+    if not text:
+        return default
+    first, dot, second = text.partition(".")
+    digits = second.removeprefix("-")
+    if not (dot and all(one.isascii() and one.isdigit() and len(one) <= DIGITS_MAX for one in (first, digits))):
+        raise BadRequestError(f"`{name}` must be the `next` of the page before.")
+    if not (int(first) <= NUMBER_MAX and int(digits) <= 2**63):
+        raise BadRequestError(f"`{name}` must be the `next` of the page before.")
+    return int(first), int(second)
+
+
+def flag(request: Request, name: str) -> bool:
+    """A yes or no of the query. Raises BadRequestError."""
+    text = request.query_params.get(name, "")
+    if text not in ("", "true", "false"):
+        raise BadRequestError(f"`{name}` must be true or false.")
+    return text == "true"
+
+
+def cursor(place: tuple[int, int] | None) -> str | None:
+    """A place as `pair` reads it."""
+    return None if place is None else f"{place[0]}.{place[1]}"

@@ -1,0 +1,156 @@
+"""`gateway sync …`, `gateway run …` and `gateway openapi` as a person runs them: sentences, JSON, files and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cli_running import Project, Sandbox, json_of
+from walks_running import until
+
+NAME = "stackadapt/forward-audience-event/vip"
+PEOPLE = 4
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """`gateway sandbox`, ended by SIGTERM."""
+    made = Sandbox()
+    yield made
+    assert made.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[Project]:
+    """A running project whose StackAdapt mapping keeps a list by runs, with some people in its audience."""
+    made = Project(tmp_path_factory.mktemp("cli") / "project", sandbox.url)
+    mapping = made.read("stackadapt.json")
+    mappings: Any = mapping["mappings"]
+    mappings[0]["sync"] = {"mode": "mirror", "schedule": {"manual": True}}
+    made.write("stackadapt.json", mapping)
+    try:
+        made.serve()
+        for number in range(PEOPLE):
+            (made.folder / f"e{number}.json").write_text(json.dumps(event(number)))
+        assert made.command("send", *(f"e{number}.json" for number in range(PEOPLE))).returncode == 0
+        until(lambda: any(one["audience_size"] == PEOPLE for one in made.admin("GET", "/api/syncs")[1]["syncs"]))
+        yield made
+    finally:
+        made.stop()
+
+
+def event(number: int, *, is_member: bool = True) -> dict[str, Any]:
+    user = f"lovelace-{number}"
+    personas = {"computation_class": "audience", "computation_key": "vip", "computation_id": "aud_1"}
+    return {
+        "type": "track",
+        "event": "Audience Entered" if is_member else "Audience Exited",
+        "userId": user,
+        "context": {"traits": {"email": f"{user}@example.com"}, "personas": personas},
+        "properties": {"vip": is_member, "audience_key": "vip"},
+    }
+
+
+def test_a_sync_is_planned_run_shown_and_explained(project: Project) -> None:
+    """From the plan to the log, nobody's address anywhere unless it is asked for."""
+    listed, planned, explained = project.together(
+        ["sync", "list"], ["sync", "plan", NAME], ["sync", "explain", NAME, "--member", "user_id:lovelace-1"]
+    )
+    assert NAME in listed.stdout
+    assert f"{PEOPLE} add" in planned.stdout
+    assert "to_add" in explained.stdout
+    ran = project.command("sync", "run", NAME, "--wait", "--json")
+    run = json_of(ran)
+    assert isinstance(run, dict)
+    assert (run["status"], run["sums_hold"]) == ("succeeded", True)
+    number = str(run["id"])
+    shown, page, log, person, everything = project.together(
+        ["sync", "show", NAME, "--json"], ["run", "show", number], ["run", "log", number, "--format", "csv"],
+        ["sync", "explain", NAME, "--member", "user_id:lovelace-1", "--json"], ["sync", "log", NAME],
+    )  # fmt: skip
+    sync = json_of(shown)
+    assert isinstance(sync, dict)
+    assert (sync["list_size"], sync["health"], sync["freshness_s"]) == (PEOPLE, "healthy", 0)
+    assert "the sums hold" in page.stdout
+    assert len(list(csv.DictReader(io.StringIO(log.stdout)))) == PEOPLE
+    assert len(everything.stdout.splitlines()) == PEOPLE
+    found = json_of(person)
+    assert isinstance(found, dict)
+    assert found["code"] == "listed"
+    assert all(
+        "lovelace" not in one.stdout for one in (listed, planned, explained, shown, page, log, person, everything)
+    )
+    revealed = project.command("sync", "explain", NAME, "--member", "user_id:lovelace-1", "--reveal")
+    assert "lovelace-1@example.com" in revealed.stdout
+
+
+def test_a_log_becomes_a_file_that_is_there_whole(project: Project) -> None:
+    """`--out`, for a run and for a time; a folder that is not there is refused."""
+    out = project.folder / "log.ndjson"
+    assert project.command("sync", "log", NAME, "--since", "2020-01-01", "--out", str(out)).returncode == 0
+    assert {json.loads(line)["status"] for line in out.read_text().splitlines()} == {"accepted"}
+    refused = project.command("sync", "log", NAME, "--out", str(project.folder / "nowhere" / "x"))
+    assert (refused.returncode, "cannot be written" in refused.stderr) == (2, True)
+
+
+def test_pause_resume_delete_and_undelete(project: Project) -> None:
+    """Each says what it did; what cannot be done says why and what to do first."""
+    assert project.command("sync", "pause", NAME, "--now").returncode == 0
+    refused = project.command("sync", "run", NAME)
+    assert (refused.returncode, "--while-paused" in refused.stderr) == (1, True)
+    assert project.command("sync", "resume", NAME).returncode == 0
+    assert project.command("sync", "delete", NAME, "--leave").returncode == 0
+    refused = project.command("sync", "resume", NAME)
+    assert (refused.returncode, "undelete" in refused.stderr) == (1, True)
+    assert project.command("sync", "undelete", NAME).returncode == 0
+    restored = project.command("sync", "restore-state", "1", "--json")
+    assert json_of(restored) == {"sync": NAME, "run": 1, "same": PEOPLE, "unsure": 0, "lost": 0}
+
+
+def test_a_held_run_exits_with_three_and_an_approved_one_with_its_end(project: Project) -> None:
+    """`empty_audience` holds when everybody has left."""
+    for number in range(PEOPLE):
+        (project.folder / f"o{number}.json").write_text(json.dumps(event(number, is_member=False)))
+    assert project.command("send", *(f"o{number}.json" for number in range(PEOPLE))).returncode == 0
+    until(lambda: project.admin("GET", "/api/syncs")[1]["syncs"][0]["audience_size"] == 0)
+    held = project.command("sync", "run", NAME, "--wait", "--json")
+    run = json_of(held, 3)
+    assert isinstance(run, dict)
+    page = project.command("run", "show", str(run["id"]))
+    assert (page.returncode, "empty_audience" in page.stdout) == (3, True)
+    assert "held" in project.command("sync", "show", NAME).stdout
+    assert project.command("run", "approve", str(run["id"]), "--wait").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sync", "show", "no/such/sync"],
+        ["sync", "run", "no/such/sync"],
+        ["sync", "explain", "no/such/sync", "--member", "user_id:x"],
+        ["sync", "explain", NAME, "--member", "x"],
+        ["sync", "log", "no/such/sync"],
+        ["sync", "log", NAME, "--since", "yesterday"],
+        ["sync", "restore-state", "77"],
+        ["run", "show", "77"],
+        ["run", "log", "77"],
+        ["run", "log", "77", "--format", "csv"],
+        ["run", "approve", "77"],
+    ],
+    ids=lambda given: "-".join(given)[:40],
+)
+def test_what_cannot_be_used_is_refused_with_two(project: Project, arguments: list[str]) -> None:
+    """With a sentence on standard error."""
+    ran = project.command(*arguments)
+    assert (ran.returncode, ran.stderr.startswith("error")) == (2, True), ran.stderr
+
+
+def test_the_document_is_the_same_with_and_without_an_engine(project: Project) -> None:
+    """`gateway openapi` and `/api/openapi.json`."""
+    printed = json_of(project.command("openapi"))
+    status, served = project.admin("GET", "/api/openapi.json")
+    assert (status, served) == (200, printed)

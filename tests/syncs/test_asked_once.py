@@ -1,0 +1,92 @@
+"""A platform that must not be asked twice for the same change: who is unsure waits for a person."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from ordering import NAME, orders
+from sync_world import TIME_OUT, WITH_UPDATES, counters, whole_lists
+
+pytestmark = pytest.mark.anyio
+
+ONCE = msgspec.structs.replace(WITH_UPDATES, idempotent=False)
+
+
+@pytest.mark.parametrize("was_done", [False, True])
+async def test_what_was_on_its_way_at_a_crash_is_not_asked_for_again(world_of, was_done):
+    """The others of the run go on; `resolve` says what became of the two, and the next run does what is left."""
+    world = world_of(capabilities=ONCE)
+    await world.enter("ada", "bob", "cyd", "dan")
+    sync = await world.sync()
+    run = await orders(world).run(NAME)
+    await world.syncs.step()
+    for row in await world.claim(2):
+        if was_done:
+            await world._answer(row)
+    await world.restart()
+    await world.work()
+    done = await world.run_row(int(run["id"]))
+    assert (done.status, counters(done).added, counters(done).unsure) == ("partial", 2, 2)
+    asked = [email for _operation, email in world.platform.requests]
+    assert len(asked) == len(set(asked)) == (4 if was_done else 2)
+    waiting = await world.run()
+    assert counters(waiting).skipped == {"awaiting_resolve": 2}
+    await orders(world).resolve(NAME, listed=was_done)
+    await world.run()
+    assert len(world.platform.listed) == 4
+    assert len(world.platform.requests) == 4
+    assert (await world.sync()).id == sync.id
+
+
+async def test_a_replace_interrupted_at_its_first_half_goes_no_further(world_of):
+    """The old entry may be gone or not: the new one is not added before a person has said."""
+    world = world_of(capabilities=ONCE)
+    await world.enter("ada", email="old@example.com")
+    await world.run()
+    await world.enter("ada", email="new@example.com")
+    await orders(world).run(NAME)
+    await world.syncs.step()
+    assert [row.operation for row in await world.claim(5)] == ["exit"]
+    await world.restart()
+    await world.work()
+    assert world.platform.requests == [("enter", "old@example.com")]
+    await orders(world).resolve(NAME, listed=True)
+    await world.run()
+    assert set(world.platform.listed) == {"new@example.com"}
+
+
+async def test_a_platform_that_may_be_asked_again_is(world_of):
+    """The same crash, with the usual capabilities: nobody has to say anything."""
+    world = world_of()
+    await world.enter("ada", "bob")
+    run = await orders(world).run(NAME)
+    await world.syncs.step()
+    await world.claim(2)
+    await world.restart()
+    await world.work()
+    done = await world.run_row(int(run["id"]))
+    assert (done.status, counters(done).added) == ("succeeded", 2)
+
+
+async def test_a_whole_list_is_uploaded_again_all_the_same(world_of):
+    """It says the same twice."""
+    whole = whole_lists()
+    world = world_of(**{**whole, "capabilities": msgspec.structs.replace(whole["capabilities"], idempotent=False)})
+    await world.enter("ada", "bob", "cyd")
+    run = await orders(world).run(NAME)
+    await world.syncs.step()
+    assert [row.operation for row in await world.claim(1)] == ["replace"]
+    await world.restart()
+    await world.work()
+    done = await world.run_row(int(run["id"]))
+    assert (done.status, counters(done).added, len(world.platform.uploads)) == ("succeeded", 3, 1)
+
+
+async def test_the_unsure_are_told_as_such_after_a_time_out(world_of):
+    """And are not planned again."""
+    world = world_of(capabilities=ONCE)
+    await world.enter("ada")
+    run = await world.run(TIME_OUT)
+    assert (run.status, counters(run).unsure) == ("failed", 1)
+    again = await world.run()
+    assert (counters(again).requests, counters(again).skipped) == (0, {"awaiting_resolve": 1})

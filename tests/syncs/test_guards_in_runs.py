@@ -1,0 +1,155 @@
+"""Every guard in a real run: what holds it, what lets it pass, and that `plan` and `run` say the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ordering import NAME, orders
+from sync_world import DAY, HOUR, World, counters
+
+pytestmark = pytest.mark.anyio
+
+OPEN: dict[str, Any] = {"empty_audience": "off", "max_removal_percent": "off", "unmappable_percent": "off"}
+
+
+def people(count: int, start: int = 0) -> list[str]:
+    return [f"u{number}" for number in range(start, start + count)]
+
+
+async def listed(world_of, count: int, **guards: Any) -> World:
+    """A list of so many, with these guards alone in force from now on."""
+    world = world_of(guards=OPEN)
+    await world.enter(*people(count))
+    await world.run()
+    world.edit(schedule={"manual": True}, guards={**OPEN, **guards})
+    return world
+
+
+# guard, its value, listed, who leaves, who enters, unmappable newcomers, held
+ROWS = [
+    ("max_removal_percent", 30, 200, 101, 0, 0, True),
+    ("max_removal_percent", 60, 200, 101, 0, 0, False),
+    ("max_removal_percent", 30, 200, 100, 0, 0, False),  # at most the floor
+    ("max_removals", 4, 10, 5, 0, 0, True),
+    ("max_removals", 5, 10, 5, 0, 0, False),
+    ("empty_audience", "hold", 3, 3, 0, 0, True),
+    ("empty_audience", "warn", 3, 3, 0, 0, False),
+    ("max_add_percent", 50, 10, 0, 6, 0, True),
+    ("max_add_percent", 50, 10, 0, 5, 0, False),
+    ("max_adds", 2, 10, 0, 3, 0, True),
+    ("max_adds", {"limit": 2, "reaction": "warn"}, 10, 0, 3, 0, False),
+    ("min_size", 10, 10, 1, 0, 0, True),
+    ("min_size", 10, 10, 0, 0, 0, False),
+    ("unmappable_percent", 50, 2, 0, 0, 3, True),
+    ("unmappable_percent", 50, 3, 0, 0, 3, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("guard", "value", "count", "leaving", "entering", "unmappable", "is_held"),
+    ROWS,
+    ids=[f"{row[0]}-{number}" for number, row in enumerate(ROWS)],
+)
+async def test_a_guard_holds_beyond_its_limit(world_of, guard, value, count, leaving, entering, unmappable, is_held):
+    """Held, nothing is sent; the finding names the guard; rejected, the next run is held for the same cause."""
+    world = await listed(world_of, count, **{guard: value})
+    await world.leave(*people(leaving))
+    await world.enter(*people(entering, 1_000))
+    if unmappable:
+        await world.enter(*people(unmappable, 2_000), email=None)
+    before, sent = set(world.platform.listed), len(world.platform.requests)
+    run = await world.run()
+    assert (run.status == "held") is is_held
+    if is_held:
+        assert (set(world.platform.listed), len(world.platform.requests)) == (before, sent)
+        await orders(world).reject(run.id)
+        assert (await world.run()).status == "held"
+
+
+async def test_growth_is_not_looked_at_in_a_first_run(world_of):
+    """The whole list is new there."""
+    world = world_of(guards={**OPEN, "max_adds": 1, "max_add_percent": 1})
+    await world.enter(*people(5))
+    assert (await world.run()).status == "succeeded"
+
+
+async def test_a_source_that_fell_silent_takes_nobody_off(world_of):
+    """Three days without an event of the audience: a removal waits for a person, an addition does not."""
+    world = await listed(world_of, 3, stale_source_after="2d")
+    await world.leave("u0")
+    world.now_us += 3 * DAY
+    run = await world.run()
+    assert run.status == "held"
+    assert "silent" in run.reason
+    await orders(world).reject(run.id)
+    await world.enter("u9")
+    run = await world.run()
+    assert (run.status, counters(run).planned) == ("succeeded", {"add": 1, "remove": 1})
+
+
+async def test_silence_alone_holds_nothing(world_of):
+    """Where nobody would be removed."""
+    world = await listed(world_of, 3, stale_source_after="2d")
+    await world.enter("u9")
+    world.now_us += 3 * DAY
+    assert (await world.run()).status == "succeeded"
+
+
+async def test_an_erasure_and_an_unknown_exit_are_outside_every_guard(world_of):
+    """They are not counted among the removals."""
+    world = await listed(world_of, 3, max_removals=0)
+    await world.leave("stranger")
+    run = await world.run()
+    assert (run.status, counters(run).removed) == ("succeeded", 1)
+    await world.delete("u0")
+    await world.work()
+    assert len(world.platform.listed) == 2
+
+
+async def test_who_held_it_may_be_approved_and_another_guard_may_not(world_of):
+    """An approval covers what was shown: within a tenth or a hundred of each count, and no other guard."""
+    world = await listed(world_of, 20, max_removals=4, min_size=6)
+    await world.leave(*people(5))
+    run = await world.run()
+    await world.leave(*people(8))
+    await orders(world).approve(run.id, by="eve")
+    await world.work()
+    assert (await world.run_row(run.id)).status == "succeeded"
+    await world.leave(*people(5, 8))
+    run = await world.run()
+    assert run.status == "held"
+    await world.leave("u13", "u14")
+    await orders(world).approve(run.id, by="eve")
+    await world.work()
+    assert (await world.run_row(run.id)).status == "held"
+
+
+async def test_rejected_it_is_held_again_at_the_next_tick_and_told_once(world_of):
+    """While the cause lasts there is one alert."""
+    world = world_of(schedule={"every": "1h"}, start="schedule", guards={**OPEN, "max_removals": 1})
+    await world.enter(*people(4))
+    await world.work()
+    world.now_us += HOUR
+    await world.work()
+    await world.leave(*people(3))
+    world.now_us += HOUR
+    await world.work()
+    first = (await world.runs())[-1]
+    assert first.status == "held"
+    await orders(world).reject(first.id)
+    world.now_us += HOUR
+    await world.work()
+    again = (await world.runs())[-1]
+    assert (again.status, again.id != first.id) == ("held", True)
+    alerts = await world.state.read(lambda view: [one for one in view.alerts() if one.name == "held"])
+    assert len(alerts) == 1
+
+
+async def test_the_plan_holds_as_the_run_would(world_of):
+    """`stale_source_after` included."""
+    world = await listed(world_of, 3, stale_source_after="2d")
+    await world.leave("u0")
+    world.now_us += 3 * DAY
+    plan = await orders(world).plan(NAME)
+    assert plan["held"] is True
