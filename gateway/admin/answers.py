@@ -21,7 +21,10 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sync in a list. sync_mode, last_synced_at, status_error: aliases. open_run: planning, sending or held."""
+    """A sync in a list. sync_mode, last_synced_at, status_error: aliases. open_run: planning, sending or held.
+
+    mode, schedule: as the mapping says them now, the schedule in words.
+    """
 
     id: int
     name: str
@@ -33,10 +36,12 @@ class SyncLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     why: str
     mode: str
     sync_mode: str
+    schedule: str
     audience_size: int
     list_size: int
     open_run: int | None
     next_us: int
+    next_at: str | None
     last_run: int
     last_synced_us: int
     last_synced_at: str | None
@@ -197,6 +202,7 @@ class RunPage(RunWithCounters, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str
     sync_name: str
     stage: str
+    plan_digest: str
     approved_by: str
     timeline: Timeline
     sums_hold: bool | None
@@ -388,11 +394,44 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lost: int
 
 
+class PlanUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole list as it would go out. goes_out: else `reason` says why not. bytes: of all bodies. list: what it counts."""
+
+    goes_out: bool
+    reason: str
+    bytes: int
+    list: dict[str, int]
+
+
+class PlannedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. url: with a name in braces for what an earlier answer will say. note: what is not known beforehand.
+
+    bytes: the Content-Length. sha256, lines: of the body, for whole lists. body: all of it, or its beginning.
+    """
+
+    method: str
+    url: str
+    note: str
+    bytes: int
+    body: str
+    sha256: str = ""
+    lines: int = 0
+
+
 class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the next run would do. members: samples, masked. requests_made: those of the first operations."""
+    """What the next run would do. members: samples, masked. requests_made: those of the first operations, or of a whole list.
+
+    plan_digest: of the operations in order, as the run has it where nothing has moved. running: a run that plans or sends now,
+    and note: what the figures are of then. skipped_for: why the run would send nothing at all. upload: of a whole list.
+    """
 
     sync: str
     kind: str
+    mapping_version: str
+    plan_digest: str
+    running: int | None
+    note: str
+    skipped_for: str
     considered: int
     unchanged: int
     planned: dict[str, int]
@@ -407,4 +446,5 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_s: float
     seconds_at_rate_limit: float
     members: dict[str, list[dict[str, object]]] = {}
-    requests_made: list[dict[str, object]] = []
+    requests_made: list[PlannedRequest] = []
+    upload: PlanUpload | None = None

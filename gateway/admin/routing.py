@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +14,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
 
 _MARK: Final = "__api_routes__"
+
+
+class _Number(IntegerConvertor):
+    """`{id:int}` in paths, with fewer digits than Python refuses to read; more are no path of ours."""
+
+    regex = "[0-9]{1,99}"
+
+
+register_url_convertor("int", _Number())
 
 
 class Query(msgspec.Struct, frozen=True):

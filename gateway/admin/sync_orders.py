@@ -17,12 +17,13 @@ BY_CHARACTERS_MAX = 200
 class RunOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A run now. kind: "resend" adds everybody again. wait: seconds to wait for its end.
 
-    while_paused: although the sync is paused.
+    while_paused: although the sync is paused. trigger: what the run says it was started by.
     """
 
     kind: Literal["", "diff", "resend"] = ""
     wait: Annotated[float, msgspec.Meta(ge=0, le=WAIT_S_MAX)] = 0.0
     while_paused: bool = False
+    trigger: Literal["api", "manual"] = "api"
 
 
 class PlanOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

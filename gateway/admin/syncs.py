@@ -152,7 +152,7 @@ class SyncRoutes:
         """Queue a run, and wait for it where that is asked for."""
         given = await order_of(request, RunOrder)
         queued = await self._ordered(request).run(
-            _name(request), kind=given.kind, while_paused=given.while_paused, trigger="api"
+            _name(request), kind=given.kind, while_paused=given.while_paused, trigger=given.trigger
         )
         if not given.wait:
             return answer(queued)

@@ -54,9 +54,10 @@ def _run(case: Case, rulebook: Rulebook, router: Router) -> CaseResult:
         known = ", ".join(
             f"`{one.name}`" for d in rulebook.destinations if d.key == case.destination for one in d.mappings
         )
-        return CaseResult(
-            case=case, passed=False, difference=f"there is no mapping `{case.mapping}` in that file; it has {known}"
-        )
+        missing = f"there is no mapping `{case.mapping}` in that file; it has {known}"
+        if not known:
+            missing = f"there is no file {case.destination}.json with mappings beside `cases/`: put it back, or remove its cases"
+        return CaseResult(case=case, passed=False, difference=missing)
     try:
         event = event_of(case.event)
     except EventError as error:

@@ -9,7 +9,7 @@ import msgspec
 from rich.markup import escape
 
 from gateway.cli.cases import CaseResult, run_cases
-from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, out, print_json, print_problems
+from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, json_option, out, print_json, print_problems
 from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.config.cases import read_cases
@@ -32,7 +32,6 @@ fixtures_option = click.option(
     show_default=True,
     help="Folder of the cases' events.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 
 
 def _problem_fields(problem: Problem) -> dict[str, object]:

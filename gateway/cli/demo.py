@@ -225,7 +225,7 @@ class _Demo:
         for first in range(0, LIST_PEOPLE, LIST_BATCH):
             people = [_person(number) for number in range(first, min(first + LIST_BATCH, LIST_PEOPLE))]
             answers[await asyncio.to_thread(self._send, msgspec.json.encode(people))] += 1
-        out.print(f"  {LIST_PEOPLE} people entered `{LIST_AUDIENCE}`; now its daily list for The Trade Desk, by hand")
+        out.print(f"  {LIST_PEOPLE:,} people entered `{LIST_AUDIENCE}`; now its daily list for The Trade Desk, by hand")
         return answers
 
     def _order_list(self) -> bool:
@@ -276,6 +276,7 @@ class _Demo:
 
     def _print_lists(self, partners: list[Partner]) -> None:
         for partner in (one for one in partners if len(one.log)):
+            out.print()
             table(f"Lists at {partner.title}", ("audience", "people in it"), partner.list_sizes())
 
     def _next_steps(self) -> None:

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from gateway.cli.destination_lists import create_list, delete_list, find_list
 from gateway.cli.destination_login import login
+from gateway.cli.destination_samples import samples
 from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, err, fail, out, print_json, print_problems
 from gateway.config.files import Findings, kind, parse_file, read_file
 from gateway.config.secrets import SecretSource, is_reference, resolve
@@ -23,7 +24,7 @@ from gateway.destinations.http_audience.definition import form_of
 from gateway.destinations.http_audience.perform import HttpAudience
 from gateway.destinations.http_audience.rehearsing import Setting
 from gateway.destinations.http_audience.reports import check_report
-from gateway.destinations.http_audience.rudderstack.convert import Imported, convert
+from gateway.destinations.http_audience.rudderstack.convert import TO_FILL_IN, Imported, convert
 from gateway.destinations.http_client import PartnerHttp
 from gateway.service.definition_verbs import (
     LIVE_SAMPLES_MAX,
@@ -108,6 +109,10 @@ def preview_(
     report = _tried(lambda: asyncio.run(preview_report(subject, records, setting, variables=variables)))
     if subject.destination is None:
         print_problems(subject.errors, err)
+    elif setting is None and not subject.is_imported and subject.destination.file.target:
+        err.print(
+            "[yellow]note[/yellow]  Without --sync FILE#MAPPING no list is named; what a list must have is missing below."
+        )
     print_json(report)
     raise click.exceptions.Exit(EXIT_GOOD if subject.destination else EXIT_INVALID)
 
@@ -187,9 +192,13 @@ def import_rudderstack(config: Path, connection: Path | None, slug: str, folder:
         out.print(
             "These are shown once. Store them, and give them to the gateway as environment variables or settings."
         )
+    out.print(
+        f"Next: in {escape(str(paths[1]))} put your audience's key where `{TO_FILL_IN}` stands; then `gateway check`.",
+        soft_wrap=True,
+    )
 
 
-for command in (find_list, create_list, delete_list, login):
+for command in (find_list, create_list, delete_list, login, samples):
     destination.add_command(command)
 
 
@@ -198,7 +207,7 @@ for command in (find_list, create_list, delete_list, login):
 
 def _subject(file: Path | None, rudderstack: tuple[Path, Path] | None) -> Subject:
     if (file is None) == (rudderstack is None):
-        fail("Give a definition FILE, or --rudderstack CONFIG CONNECTION.", code=EXIT_INVALID)
+        fail("Give either a definition FILE or --rudderstack CONFIG CONNECTION.", code=EXIT_INVALID)
     if rudderstack is not None:
         config, connection = rudderstack
         return _tried(lambda: imported_subject(_json_file(config), _json_file(connection), file=config.as_posix()))

@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from gateway.admin.destinations import ListOrder
 from gateway.cli.api_client import NotAnsweredError, running_engine
-from gateway.cli.checking import json_option
-from gateway.cli.output import EXIT_INVALID, fail, out, print_json, print_problems
+from gateway.cli.operating import NOT_USABLE
+from gateway.cli.output import EXIT_FAILED, EXIT_INVALID, fail, json_option, out, print_json, print_problems
 from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.core.errors import OrderError, StoreError
@@ -36,7 +36,7 @@ _name = click.argument("name", metavar="FILE#MAPPING/AUDIENCE")
 def find_list(name: str, *, as_json: bool) -> None:
     """Show the id of an audience's list, and where it is known from. The partner is asked only when nobody knows it.
 
-    Exit code 0: it has a list. 1: none is known, or the partner does not say.
+    Exit code 0: it has a list. 1: none is known, or the partner does not say. 2: there is no such mapping or audience.
     """
     shown = _kept(name, "find")
     if as_json:
@@ -60,6 +60,8 @@ def create_list(name: str, *, as_json: bool) -> None:
         out.print(f"{escape(shown.audience_id)} is made")
     else:
         out.print(f"{escape(shown.audience_id)} is there already, known from: {shown.origin}")
+    for warning in shown.warnings:
+        out.print(f"[yellow]warning[/yellow]  {escape(warning)}", soft_wrap=True)
     if shown.origin != "mapping":
         out.print(
             'Deliveries go there with `"create": true` in the entry of `audiences`, or with the id written there:'
@@ -96,7 +98,9 @@ def _kept(name: str, verb: ListVerb) -> ListShown:
         order = ListOrder(confirm=verb == "delete")
         path = f"/api/lists/{quote(called, safe='/')}:{verb}"
         return client.call("POST", path, ListShown, order, timeout_s=LIST_S_MAX)
-    except (OrderError, StoreError, NotAnsweredError) as error:
+    except (OrderError, NotAnsweredError) as error:
+        fail(str(error), code=EXIT_INVALID if error.status in NOT_USABLE else EXIT_FAILED)
+    except StoreError as error:
         fail(str(error))
 
 
@@ -108,7 +112,7 @@ def _list_name(name: str) -> str:
 
 async def _kept_here(name: str, verb: ListVerb) -> ListShown:
     settings = environment()
-    rulebook, shelf = _loaded()
+    rulebook, shelf = _loaded(name.partition("/")[0])
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = open_state(settings.data)
     http = PartnerHttp(version=version("audience-gateway"))
@@ -126,9 +130,9 @@ async def _kept_here(name: str, verb: ListVerb) -> ListShown:
         await state.close()
 
 
-def _loaded() -> tuple[Rulebook, Shelf]:
+def _loaded(file: str) -> tuple[Rulebook, Shelf]:
     shelf = Shelf(os.environ)
-    loaded = load_rulebook(environment().mappings, strict_secrets=True, shelf=shelf)
+    loaded = load_rulebook(environment().mappings, strict_secrets=True, shelf=shelf, only=file)
     if loaded.value is None:
         print_problems(loaded.errors)
         raise click.exceptions.Exit(EXIT_INVALID)

@@ -12,8 +12,7 @@ import click
 import msgspec
 from rich.markup import escape
 
-from gateway.cli.checking import json_option
-from gateway.cli.output import EXIT_INVALID, fail, out, print_json, print_problems
+from gateway.cli.output import EXIT_INVALID, fail, json_option, out, print_json, print_problems
 from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.core.definitions import Choice
@@ -44,17 +43,18 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 def login(name: str, *, as_json: bool) -> None:
     """Ask the partner whether it takes the credentials of mappings/FILE.json; nothing else is sent.
 
-    Shows the accounts they may use where the partner tells. Exit code 0: they work. 1: they do not, or nobody answered.
+    Shows the accounts they may use where the partner tells. Exit code 0: they work, or nothing can be tried (a warning says so).
+    1: they do not, or nobody answered. 2: the file cannot be used.
     """
     stem = name.rpartition("/")[2].removesuffix(".json")
     shelf = Shelf(os.environ)
-    loaded = load_rulebook(environment().mappings, strict_secrets=True, shelf=shelf)
+    loaded = load_rulebook(environment().mappings, strict_secrets=True, shelf=shelf, only=stem)
     if loaded.value is None:
         print_problems(loaded.errors)
         raise click.exceptions.Exit(EXIT_INVALID)
     found = next((one for one in loaded.value.destinations if one.key == stem), None)
     if found is None:
-        fail(f"There is no mapping file of the name {stem}.", code=EXIT_INVALID)
+        fail(f"There is no mapping file {environment().mappings / stem}.json.", code=EXIT_INVALID)
     told = asyncio.run(_tried(found, shelf[found.definition.slug]))
     if as_json:
         print_json(told)
@@ -95,6 +95,7 @@ def _show(told: Login) -> None:
     for warning in told.warnings:
         out.print(f"[yellow]warning[/yellow]  {escape(warning)}", soft_wrap=True)
     if told.is_good:
-        out.print(f"[green]{escape(told.destination)}[/green]  the credentials work")
+        said = "nothing is wrong as far as can be seen from here" if told.warnings else "the credentials work"
+        out.print(f"[green]{escape(told.destination)}[/green]  {said}")
     for account in told.accounts:
         out.print(f"  {escape(told.setting)}  {escape(account.value)}  {escape(account.label)}", soft_wrap=True)

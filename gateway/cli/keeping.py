@@ -16,8 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TransferSpeedColumn
 
 from gateway.cli.api_client import NotAnsweredError, running_engine, running_ingest
-from gateway.cli.checking import json_option
-from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, err, fail, out, print_json
+from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, err, fail, json_option, out, print_json
 from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.core.errors import StoreError

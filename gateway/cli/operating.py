@@ -14,8 +14,7 @@ from rich.markup import escape
 from gateway.admin.operations import Changed, DeadFilter, LaneShown, ReplayOrder, ReplayResult
 from gateway.admin.shown import shown_attempt, shown_delivery
 from gateway.cli.api_client import TIMEOUT_S, AdminClient, NotAnsweredError, running_engine
-from gateway.cli.checking import json_option
-from gateway.cli.output import EXIT_FAILED, EXIT_INVALID, fail, moment, out, print_json, table
+from gateway.cli.output import EXIT_FAILED, EXIT_INVALID, fail, json_option, moment, out, print_json, table
 from gateway.cli.settings import environment
 from gateway.core.errors import OrderError, StoreError
 from gateway.store import open_state_reader
@@ -23,6 +22,7 @@ from gateway.store.api import StateView
 from gateway.store.rows import LaneRow
 
 REPLAY_S_MAX = 3600.0
+PLAN_S_MAX = 3600.0  # a plan may have to make a million records anew, or to write a whole list
 NOT_USABLE = frozenset({400, 404})  # answers that mean: what was given cannot be used
 
 T = TypeVar("T")
@@ -47,7 +47,9 @@ def engine() -> AdminClient:
     settings = environment()
     client = running_engine(settings)
     if client is None:
-        fail(f"No engine runs on {settings.data}. Start it with `gateway serve`; orders go through it.")
+        fail(
+            f"No engine runs on {settings.data}. Start it with `gateway serve`; orders, plans and explanations go through it."
+        )
     return client
 
 

@@ -27,6 +27,8 @@ _width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
 out = Console(highlight=False, width=_width)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH_WITHOUT_TERMINAL)
 
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
+
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
@@ -46,8 +48,16 @@ def fail(message: str, *, code: int = EXIT_FAILED) -> NoReturn:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; an empty one says so."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    """Print a table; an empty one says so. Columns without names have no head."""
+    shown = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        show_header=any(columns),
+    )
     for column in columns:
         shown.add_column(column, overflow="fold")
     count = 0

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import click
+import msgspec
 from rich.markup import escape
 
 from gateway.cli.output import EXIT_INVALID, fail, out
@@ -19,14 +20,20 @@ from gateway.service.shelf import Shelf
 STARTER_FOLDERS = ("mappings", "fixtures")
 
 
-def load_rulebook(folder: Path, *, strict_secrets: bool, shelf: Shelf | None = None) -> Loaded[Rulebook]:
+def load_rulebook(
+    folder: Path, *, strict_secrets: bool, shelf: Shelf | None = None, only: str = ""
+) -> Loaded[Rulebook]:
     """Compile a folder as the engine would. strict_secrets: a secret that is not set is an error, else a warning.
 
-    shelf: holds the destinations the rulebook was compiled with, afterwards.
+    shelf: holds the destinations the rulebook was compiled with, afterwards. only: the one mapping file that is of interest, by
+    its name without `.json`; what is wrong with the others is no matter.
     """
     known = shelf or Shelf(os.environ)
     secrets = SecretSource(variables=os.environ, strict=strict_secrets)
-    loaded = compile_rulebook(read_folder(folder), known.definitions, secrets, known)
+    read = read_folder(folder)
+    if only:
+        read = msgspec.structs.replace(read, mappings=tuple(one for one in read.mappings if one.stem == only))
+    loaded = compile_rulebook(read, known.definitions, secrets, known)
     if loaded.value is not None:
         known.take(loaded.value)
     return loaded
@@ -52,9 +59,7 @@ def init(folder: Path) -> None:
     for name in STARTER_FOLDERS:
         shutil.copytree(starter / name, folder / name)
     out.print(f"Made [bold]{escape(str(folder))}[/bold] with mappings/ and fixtures/. Next:")
-    out.print(
-        "  export STACKADAPT_TOKEN=…   the token that StackAdapt gave you; or remove the mapping files you do not need"
-    )
-    out.print("  export TABOOLA_CLIENT_ID=… TABOOLA_CLIENT_SECRET=…   from Taboola")
+    out.print("  export STACKADAPT_TOKEN=…   the token that StackAdapt gave you")
     out.print("  gateway check               look for mistakes, run the cases")
     out.print("  gateway serve               start it")
+    out.print("The mapping files of the other platforms are switched off; set `enabled` where you have an account.")

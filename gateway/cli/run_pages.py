@@ -32,6 +32,8 @@ def print_run(shown: Shown) -> None:
         f"trigger {shown['trigger']} · took {took(shown)} · missed ticks {shown['missed']} · coalesced {shown['coalesced']}"
         + (f" · approved by {escape(str(shown['approved_by']))}" if shown["approved_by"] else "")
     )
+    if shown["plan_digest"]:
+        out.print(f"[dim]plan {shown['plan_digest']}[/dim]", soft_wrap=True)
     out.print(_counted(inner(shown, "counters")), soft_wrap=True)
     if shown["sums_hold"]:
         out.print("the sums hold")

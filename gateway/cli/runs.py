@@ -9,9 +9,8 @@ import click
 import msgspec
 
 from gateway.admin.sync_orders import ApproveOrder, NoOrder
-from gateway.cli.checking import json_option
 from gateway.cli.operating import ask, order
-from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, out, print_json, print_line, table
+from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, json_option, out, print_json, print_line, table
 from gateway.cli.run_following import finish
 from gateway.cli.run_pages import print_run
 from gateway.cli.shown_members import Shown

@@ -13,9 +13,8 @@ import msgspec
 from rich.markup import escape
 
 from gateway.cli.api_client import NotAnsweredError, post, running_ingest
-from gateway.cli.checking import json_option
 from gateway.cli.operating import ask
-from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, fail, moment, out, print_line
+from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, fail, json_option, moment, out, print_line
 from gateway.cli.settings import environment
 from gateway.core.events import Place
 from gateway.core.freshening import freshened

@@ -16,7 +16,6 @@ from gateway.cli.settings import environment
 from gateway.core.errors import OrderError, StoreError
 from gateway.store import open_state_reader
 from gateway.store.api import StateView
-from gateway.syncs.log_export import write_whole
 from gateway.syncs.log_lines import (
     FORMATS,
     PAGE_LINES,
@@ -123,6 +122,8 @@ def _write(pieces: Iterator[bytes], path: Path | None) -> None:
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
+    from gateway.syncs.log_export import write_whole  # noqa: PLC0415 # it logs, and loading that takes a quarter of a second
+
     try:
         write_whole(path, pieces)
     except OSError as error:

@@ -36,6 +36,7 @@ def print_sync(shown: Shown) -> None:
     )
     for line in _difference(inner(shown, "makes_it_up")):
         out.print(f"  {line}", markup=False)
+    out.print(f"mode {shown['mode'] or '-'} · schedule: {shown['schedule'] or '-'}", markup=False)
     out.print(
         f"next run {moment(number(shown, 'next_us'))} · last synced {moment(number(shown, 'last_synced_us'))} · "
         f"last success {moment(number(shown, 'last_success_us'))}"
@@ -84,6 +85,11 @@ def print_plan(shown: Shown) -> None:
         f"[bold]{escape(str(shown['sync']))}[/bold]  a run of kind {shown['kind']} would do: "
         f"{told(shown, 'planned') or 'nothing'}"
     )
+    if shown["note"]:
+        out.print(f"[yellow]{escape(str(shown['note']))}[/yellow]", soft_wrap=True)
+    if shown["skipped_for"]:
+        out.print(f"[yellow]the run would be skipped and send nothing: {shown['skipped_for']}[/yellow]", soft_wrap=True)
+    out.print(f"[dim]mapping version {_version(shown)} · plan {shown['plan_digest'] or 'empty'}[/dim]", soft_wrap=True)
     out.print(
         f"considered {shown['considered']}, unchanged {shown['unchanged']}; on the list {shown['list_before']} → "
         f"{shown['list_after']}; about {shown['requests']} requests, {span(_seconds(shown))} at {shown['requests_per_s']:g} "
@@ -99,9 +105,24 @@ def print_plan(shown: Shown) -> None:
     for operation, sample in inner(shown, "members").items():
         for one in sample if isinstance(sample, list) else []:
             out.print(f"[dim]{operation}  {one['member']}  {escape(str(one['payload']))}[/dim]", soft_wrap=True)
+    _print_upload(inner(shown, "upload"))
     for request in rows(shown, "requests_made"):
         out.print(f"{request['method']} {request['url']}  {request['bytes']} bytes", soft_wrap=True, markup=False)
-        out.print(str(request["body"]), soft_wrap=True, markup=False)
+        if request["note"]:
+            out.print(f"[dim]{escape(str(request['note']))}[/dim]", soft_wrap=True)
+        if request.get("sha256") and request["bytes"]:
+            out.print(f"[dim]sha-256 {request['sha256']}, {request['lines']} lines[/dim]", soft_wrap=True)
+        if request["body"]:
+            out.print(str(request["body"]), soft_wrap=True, markup=False)
+
+
+def _print_upload(upload: Shown) -> None:
+    """A whole list as it would go out."""
+    if upload and not upload["goes_out"]:
+        out.print(f"[red]it would not go out[/red]: {escape(str(upload['reason']))}", soft_wrap=True)
+    counts = inner(upload, "list")
+    if counts:
+        out.print("the list: " + ", ".join(f"{name} {count}" for name, count in counts.items()), markup=False)
 
 
 def print_member(shown: Shown) -> None:

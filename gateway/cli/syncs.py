@@ -20,9 +20,9 @@ from gateway.admin.sync_orders import (
     ResumeOrder,
     RunOrder,
 )
-from gateway.cli.checking import json_option
-from gateway.cli.operating import ask, order, parse_moment
-from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, moment, out, print_json, table
+from gateway.cli.api_client import TIMEOUT_S
+from gateway.cli.operating import PLAN_S_MAX, ask, order, parse_moment
+from gateway.cli.output import EXIT_HELD, EXIT_INVALID, err, fail, json_option, moment, out, print_json, table
 from gateway.cli.run_following import finish
 from gateway.cli.shown_members import Shown, number
 from gateway.cli.sync_logs import export_sync, form_of, format_option, out_option
@@ -31,7 +31,7 @@ from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
 from gateway.store.sync_rows import SyncRow
 from gateway.syncs.names import find_sync
-from gateway.syncs.showing import sync_list, sync_page
+from gateway.syncs.showing import shown_alerts, sync_list, sync_page
 
 ENDLESS_US = 2**62
 
@@ -83,13 +83,37 @@ def show(name: str, *, as_json: bool) -> None:
 
 
 @sync.command()
+@click.argument("name", default="")
+@json_option
+def alerts(name: str, *, as_json: bool) -> None:
+    """List the alerts that stand, of all syncs or of one."""
+    shown = ask(lambda view: shown_alerts(view, sync=_found(view, name)[0].id if name else 0))
+    if as_json:
+        print_json(shown)
+        return
+    table(
+        "Alerts",
+        ("sync", "level", "alert", "since", "told", "message"),
+        (
+            (
+                one["sync"], one["level"], one["name"], moment(number(one, "since_us")), moment(number(one, "told_us")),
+                one["message"],
+            )
+            for one in shown
+        ),
+    )  # fmt: skip
+
+
+@sync.command()
 @click.argument("name")
 @resend_option
 @click.option("--reveal", is_flag=True, help="Show the bodies of the requests to the byte; they hold personal data.")
 @json_option
 def plan(name: str, *, resend: bool, reveal: bool, as_json: bool) -> None:
     """Say what the next run would do: counts, guards, samples, the very requests. Nothing is sent."""
-    shown = _order(name, "plan", PlanOrder(kind=_kind(resend=resend), reveal=reveal))
+    given = PlanOrder(kind=_kind(resend=resend), reveal=reveal)
+    with err.status("Planning…"):
+        shown = _order(name, "plan", given, timeout_s=PLAN_S_MAX)
     if as_json:
         print_json(shown)
     else:
@@ -106,7 +130,7 @@ def plan(name: str, *, resend: bool, reveal: bool, as_json: bool) -> None:
 @json_option
 def run(name: str, *, resend: bool, wait: bool, while_paused: bool, as_json: bool) -> None:
     """Start a run now. Exit codes with --wait: 0 good, 1 failed, 3 held, 4 partial."""
-    started = _order(name, "run", RunOrder(kind=_kind(resend=resend), while_paused=while_paused))
+    started = _order(name, "run", RunOrder(kind=_kind(resend=resend), while_paused=while_paused, trigger="manual"))
     run_id = number(started, "id")
     if not wait:
         if as_json:
@@ -253,8 +277,9 @@ def _kind(*, resend: bool) -> Literal["", "resend"]:
     return "resend" if resend else ""
 
 
-def _order(name: str, verb: str, given: msgspec.Struct) -> Shown:
-    return order("POST", f"/api/syncs/{quote(name)}:{verb}", dict[str, object], given, unusable=EXIT_INVALID)
+def _order(name: str, verb: str, given: msgspec.Struct, *, timeout_s: float = TIMEOUT_S) -> Shown:
+    path = f"/api/syncs/{quote(name)}:{verb}"
+    return order("POST", path, dict[str, object], given, timeout_s=timeout_s, unusable=EXIT_INVALID)
 
 
 def _told(shown: Shown, sentence: str, *, as_json: bool) -> None:

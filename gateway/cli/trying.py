@@ -13,9 +13,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.cases import TRYING_SOURCE, event_of
-from gateway.cli.checking import folder_option, json_option
+from gateway.cli.checking import folder_option
 from gateway.cli.operating import ask
-from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, fail, moment, out, print_json, print_problems
+from gateway.cli.output import (
+    EXIT_FAILED,
+    EXIT_GOOD,
+    EXIT_INVALID,
+    fail,
+    json_option,
+    moment,
+    out,
+    print_json,
+    print_problems,
+)
 from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.config.mapping_entries import slug_of

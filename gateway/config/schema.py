@@ -112,7 +112,7 @@ SYNC = {
         "retry": {"type": "object", "description": "How members that did not get through are planned again."},
         "log": {"type": "object", "description": "keep, days, sample, skipped."},
         "snapshots": {"type": "object", "properties": {"keep": {"type": "integer", "minimum": 0}}},
-        "hashing": {"enum": ["on", "off"]},
+        "hashing": {"enum": ["on", "off", "auto"]},
         "first_run_approval": {"type": "boolean", "default": False},
         "on_target_change": {"enum": ["leave", "clear_old"]},
         "alerts": {

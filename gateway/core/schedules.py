@@ -32,6 +32,7 @@ TICKS_MAX = 200_000  # what `ticks_between` gives at most: nearly two years of t
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)  # a Thursday
 _thursday = 3
+_units = ((3600, "hour"), (60, "minute"), (1, "second"))
 _forms = ("manual", "every", "at", "hourly", "daily", "weekly", "cron", "tz", "continuous")
 _time_of_day = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _probe = datetime(2024, 1, 1, tzinfo=UTC)  # where a cron text is asked whether it ever fires
@@ -90,6 +91,36 @@ def next_tick(schedule: Schedule, *, after: datetime) -> datetime | None:
             return next_tick(reconcile, after=after)
         case _:
             assert_never(schedule)
+
+
+def schedule_words(schedule: Schedule) -> str:
+    """A schedule as a person says it: `every 15 minutes from 00:05 UTC`, `every week on mon at 09:00 UTC`."""
+    match schedule:
+        case Manual():
+            return "by hand"
+        case Every(every_s=every_s, offset_s=offset_s):
+            return _every_words(every_s, offset_s)
+        case Cron(text=text, tz=tz):
+            return f"cron {text} ({tz})"
+        case Continuous(max_delay_s=max_delay_s, reconcile=reconcile):
+            return f"as events come, within {_span_words(max_delay_s)}; a whole run {schedule_words(reconcile)}"
+        case _:
+            assert_never(schedule)
+
+
+def _every_words(every_s: int, offset_s: int) -> str:
+    at = f"{offset_s % DAY_S // 3600:02d}:{offset_s % 3600 // 60:02d} UTC"
+    if every_s == DAY_S:
+        return f"every day at {at}"
+    if every_s == 7 * DAY_S:
+        return f"every week on {WEEKDAYS[(_thursday + offset_s // DAY_S) % 7]} at {at}"
+    return f"every {_span_words(every_s).removeprefix('1 ')} from {at}"
+
+
+def _span_words(seconds: int) -> str:
+    size, unit = next((size, unit) for size, unit in _units if seconds % size == 0)
+    count = seconds // size
+    return f"{count} {unit}{'s' if count > 1 else ''}"
 
 
 def ticks_between(schedule: Schedule, *, after: datetime, until: datetime) -> Iterator[datetime]:

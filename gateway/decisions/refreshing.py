@@ -78,16 +78,23 @@ class Refresher:
     def _store(
         self, tx: StateTx, sync: int, audience: int, members: list[Member], kept: dict[int, tuple[Decided, Kept]]
     ) -> None:
-        """Write what was made, unless a later event of the member was decided meanwhile."""
+        """Write what was made, unless a later event of the member was decided meanwhile.
+
+        Of a whole list, the line goes that an older mapping made of the same event.
+        """
         now = tx.memberships([(audience, member) for member, _canonical, _row in members])
         wanted: list[WantedRow] = []
         exits: list[ExitRow] = []
+        left: list[tuple[int, int]] = []
         for member, _canonical, row in members:
             current, made = now.get((audience, member)), kept.get(member)
             if made is None or current is None or current.place != row.place or not current.is_member:
                 continue
             item, one = made
             if one.is_in:
+                if one.line:  # Lines of other events stay: the person is known by those, too.
+                    rows = tx.record(sync, member)
+                    left += [(member, old.line) for old in rows if old.line != one.line and old.place == item.place]
                 wanted.append(
                     WantedRow(
                         sync,
@@ -103,5 +110,6 @@ class Refresher:
                 )
             else:
                 exits.append(ExitRow(sync, member, item.at_us, item.place))
+        tx.drop_records(sync, left)
         tx.save_wanted(wanted, now_us=self._clock())
         tx.save_exits(exits, now_us=self._clock())

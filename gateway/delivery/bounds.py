@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 from aiolimiter import AsyncLimiter
@@ -11,6 +14,10 @@ from aiolimiter import AsyncLimiter
 from gateway.core.http_messages import Answer, Request
 from gateway.core.rulebook import CompiledDestination
 from gateway.destinations.base import BoundsItsLane, Destination, HttpClient
+
+Way = TypeVar("Way", bound=HttpClient)
+
+RATE_WAIT_S_MAX = 100.0  # ours: so long at most a request waits behind those of other batches
 
 
 class LaneLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +36,8 @@ def limits_of(destination: CompiledDestination | None, offered: Destination | No
     if own is not None:
         at_once = at_once if own.concurrency is None else own.concurrency
         rate = rate if own.requests_per_second is None else own.requests_per_second
-    return LaneLimits(batches_at_once=at_once, requests_per_s=rate)
+    # What waits for the rate counts as an attempt under way, and an attempt is cut off in the end.
+    return LaneLimits(batches_at_once=max(1, min(at_once, int(rate * RATE_WAIT_S_MAX))), requests_per_s=rate)
 
 
 class Slots:
@@ -83,20 +91,31 @@ class Throttle:
         self.limits = limits
         self.slots = Slots(limits.batches_at_once)
         self._limiter = _limiter(limits.requests_per_s)
+        self._waits: set[asyncio.Timeout] = set()
 
     def change(self, limits: LaneLimits) -> bool:
-        """Take new bounds; whether they are others. Requests that wait for the old rate, one a slot at most, keep waiting."""
+        """Take new bounds; whether they are others. Requests that wait for the old rate wait for the new one."""
         if limits == self.limits:
             return False
         if limits.requests_per_s != self.limits.requests_per_s:
             self._limiter = _limiter(limits.requests_per_s)
+            for wait in self._waits:
+                wait.reschedule(0.0)
         self.slots.resize(limits.batches_at_once)
         self.limits = limits
         return True
 
     async def may_send(self) -> None:
         """Wait until the rate allows one more request."""
-        await self._limiter.acquire()
+        while True:
+            with suppress(TimeoutError):  # The rate changed.
+                async with asyncio.timeout(None) as wait:
+                    self._waits.add(wait)
+                    try:
+                        await self._limiter.acquire()
+                    finally:
+                        self._waits.discard(wait)
+                return
 
 
 class RatedHttp:
@@ -110,6 +129,11 @@ class RatedHttp:
         """As `HttpClient.send`, once the rate allows."""
         await self._throttle.may_send()
         return await self._http.send(request)
+
+    def around(self, wrap: Callable[[HttpClient], Way]) -> tuple[RatedHttp, Way]:
+        """The same with something put inside, which so sees nothing of the waiting; and that thing."""
+        inner = wrap(self._http)
+        return RatedHttp(inner, self._throttle), inner
 
 
 def _limiter(requests_per_s: float) -> AsyncLimiter:

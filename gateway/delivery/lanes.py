@@ -19,7 +19,7 @@ from gateway.delivery.worker import LaneWorker, may_be_private, missing_mappings
 from gateway.destinations.base import Destination
 from gateway.destinations.http_client import PartnerHttp
 from gateway.observe import logs, metrics
-from gateway.store.api import StateStore, StateView
+from gateway.store.api import StateStore, StateTx, StateView
 from gateway.store.rows import LaneRow
 
 HOUSEKEEPING_S = 5.0  # Lanes of a changed rulebook that nobody announced.
@@ -225,11 +225,17 @@ class Lanes:
             log.warning("lanes.store_failed", error=str(error))
 
     async def _count(self, now_us: int) -> None:
-        freed = await self._state.write(lambda tx: tx.release_expired(now_us=now_us))
+        freed = await self._state.write(lambda tx: self._released(tx, now_us))
         if freed:
             log.warning("lanes.leases_expired", deliveries=freed)
             self.wake(list(self._workers))
         self._show(await self._state.read(lambda view: view.lanes()))
+
+    def _released(self, tx: StateTx, now_us: int) -> int:
+        """Give back what nobody settled in time: it was sent, and the store failed until its lane gave up."""
+        if self._runs is not None:
+            self._runs.doubt_expired(tx, now_us=now_us)
+        return tx.release_expired(now_us=now_us)
 
     def _show(self, rows: Iterable[LaneRow]) -> None:
         for row in rows:

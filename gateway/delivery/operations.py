@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from gateway.store.api import StateStore
+from gateway.store.api import StateStore, StateTx
 from gateway.store.rows import DeliveryRow
 
 PIECE_ROWS = 10_000  # One transaction's share, so that a million dead deliveries do not stop the engine for seconds.
@@ -36,16 +36,12 @@ async def retry_dead(
     """
     if not (lane or mapping or ids or reason_like):
         raise ValueError("Give a lane, a mapping, ids or a part of the reason.")
-    total = 0
-    while True:
-        count = await state.write(
-            lambda tx: tx.retry_dead(
-                lane=lane, mapping=mapping, ids=ids, reason_like=reason_like, now_us=now_us, limit=PIECE_ROWS
-            )
-        )
-        total += count
-        if count < PIECE_ROWS:
-            return total
+    return await _in_pieces(
+        state,
+        lambda tx: tx.retry_dead(
+            lane=lane, mapping=mapping, ids=ids, reason_like=reason_like, now_us=now_us, limit=PIECE_ROWS
+        ),
+    )
 
 
 async def bring_forward(
@@ -63,25 +59,26 @@ async def bring_forward(
     """
     if not (lane or mapping or ids or reason_like):
         raise ValueError("Give a lane, a mapping, ids or a part of the reason.")
-    total = 0
-    while True:
-        count = await state.write(
-            lambda tx: tx.bring_forward(
-                lane=lane, mapping=mapping, ids=ids, reason_like=reason_like, now_us=now_us, limit=PIECE_ROWS
-            )
-        )
-        total += count
-        if count < PIECE_ROWS:
-            return total
+    return await _in_pieces(
+        state,
+        lambda tx: tx.bring_forward(
+            lane=lane, mapping=mapping, ids=ids, reason_like=reason_like, now_us=now_us, limit=PIECE_ROWS
+        ),
+    )
 
 
 async def drop_dead(state: StateStore, *, ids: Sequence[int] = (), older_than_us: int = 0) -> int:
     """Delete dead deliveries for good, by id or created before a time; return how many. Raises ValueError without either."""
     if not ids and not older_than_us:
         raise ValueError("Give ids or an age.")
+    return await _in_pieces(state, lambda tx: tx.drop_dead(ids=ids, older_than_us=older_than_us, limit=PIECE_ROWS))
+
+
+async def _in_pieces(state: StateStore, change: Callable[[StateTx], int]) -> int:
+    """Repeat a change of up to PIECE_ROWS rows, each time in a transaction of its own, until nothing is left of it."""
     total = 0
     while True:
-        count = await state.write(lambda tx: tx.drop_dead(ids=ids, older_than_us=older_than_us, limit=PIECE_ROWS))
+        count = await state.write(change)
         total += count
         if count < PIECE_ROWS:
             return total

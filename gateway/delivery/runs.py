@@ -44,6 +44,9 @@ class Runs(Protocol):
     def settled(self, tx: StateTx, attempts: Sequence[RunAttempt], *, now_us: int) -> None:
         """Take in what became of a run's deliveries, in the transaction that settles them."""
 
+    def doubt_expired(self, tx: StateTx, *, now_us: int) -> None:
+        """Take in that nobody knows what became of operations whose leases are over; they are given back next."""
+
     def wake(self) -> None:
         """Something was settled: look whether a run goes on."""
 
@@ -60,6 +63,9 @@ class NoRuns:
         return True
 
     def settled(self, tx: StateTx, attempts: Sequence[RunAttempt], *, now_us: int) -> None:
+        """Nobody is told."""
+
+    def doubt_expired(self, tx: StateTx, *, now_us: int) -> None:
         """Nobody is told."""
 
     def wake(self) -> None:

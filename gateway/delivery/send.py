@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
+from itertools import count
 
 import msgspec
 
@@ -18,6 +19,7 @@ from gateway.core.outcomes import Unreachable
 from gateway.core.retries import FAILURES_MAX, asked_wait_s
 from gateway.core.rulebook import CompiledDestination, CompiledMapping
 from gateway.delivery.attempts import AttemptLog, identifier_warnings, in_step, run_attempts
+from gateway.delivery.bounds import RatedHttp
 from gateway.delivery.faults import where
 from gateway.delivery.gate import UNAUTHORIZED, Gate
 from gateway.delivery.metering import MeteredHttp
@@ -34,14 +36,14 @@ from gateway.delivery.settling import (
     is_single_change_of_run,
     read_attempt,
 )
-from gateway.destinations.base import Batch, Context, Destination, HttpClient, Performed
+from gateway.destinations.base import Batch, Context, Destination, Performed
 from gateway.observe import logs
 from gateway.store.api import StateStore, StateTx
 from gateway.store.rows import AttemptRow, DeliveryRow, LaneRow
 
 ATTEMPT_S_MAX = 600.0  # A destination bounds its own requests; this bounds the destination.
 LIST_ATTEMPT_S_MAX = 7200.0  # A whole list: writing a hundred million lines, and uploads of up to 50 minutes.
-SETTLE_TRIES_MAX = 30
+SETTLE_S_MAX = 300.0  # A lease leaves so much behind the longest attempt.
 SETTLE_WAIT_S = 2.0
 
 log = logs.logger()
@@ -104,7 +106,7 @@ class Sender:
         destination: CompiledDestination,
         mapping: CompiledMapping,
         offered: Destination,
-        http: HttpClient,
+        http: RatedHttp,
         *,
         probe: bool,
         may_split: bool,
@@ -113,8 +115,10 @@ class Sender:
         started_us, started_s = self._clock(), time.perf_counter()
         batch, owed = await self._owing.batch(rows, destination, mapping)
         snapshot = await self._runs.snapshot(rows[0].run) if rows[0].operation == WHOLE_LIST else None
-        metered = MeteredHttp(http, self._lane) if rows[0].run else None
-        context = Context(http=metered or http, notes=self._notes, now_us=started_us, snapshot=snapshot)
+        metered: MeteredHttp | None = None
+        if rows[0].run:
+            http, metered = http.around(lambda inner: MeteredHttp(inner, self._lane))
+        context = Context(http=http, notes=self._notes, now_us=started_us, snapshot=snapshot)
         performed = await self._perform(offered, batch, context) if batch.owed else Performed(outcomes=(), requests=0)
         if performed is None:
             return None
@@ -172,9 +176,10 @@ class Sender:
     async def settle(self, sent: Sent) -> None:
         """Write how the deliveries are left, with the attempt and the lane's standing, in one transaction.
 
-        Raises StoreError only when that failed for about a minute; the lease then repeats the batch.
+        Raises StoreError only when that failed for about five minutes, or the lane is abandoned.
         """
-        for tries in range(1, SETTLE_TRIES_MAX + 1):
+        ends_s = time.monotonic() + SETTLE_S_MAX
+        for tries in count(1):
             row = self._gate.take_changed_row()
             held_settings = self._gate.held_settings
             write = partial(
@@ -194,7 +199,7 @@ class Sender:
                 if row is not None:
                     self._gate.save_again()
                 log.warning("delivery.settle_failed", destination=self._lane, attempt=tries, error=str(error))
-                if tries == SETTLE_TRIES_MAX or self.abandoned:
+                if time.monotonic() >= ends_s or self.abandoned:
                     raise
                 await asyncio.sleep(SETTLE_WAIT_S)
             else:

@@ -23,7 +23,9 @@ from gateway.observe import logs
 from gateway.store.api import StateStore, StateTx, StateView
 from gateway.store.rows import DeliveryRow, LaneRow
 
-LEASE_S = 1200  # Longer than CLAIM_S_MAX and the longest attempt together, so that a lease never ends under a request.
+LEASE_S = (
+    1200  # Longer than CLAIM_S_MAX, the longest attempt and its settling together, so that none ends under a request.
+)
 LIST_LEASE_S = 7800  # The same for a lane of whole lists.
 CLAIM_S_MAX = 240  # A claim starts no request after this; what is left of it goes back.
 CLAIM_EVENTS_MIN = 100  # Small batches are claimed several at a time: a claim costs a commit.
@@ -279,15 +281,18 @@ class LaneWorker:
                 )
             if sent is None:
                 claim.is_over = True
-                # What runs planned stays claimed: when the syncs start again, nobody knows what became of it.
-                claim.left.difference_update(row.id for row in part if row.run)
+                claim.leave_to_runs(part)
                 return
             # A run hears of requests with its deliveries, so those that settled none are told with the next.
             untold += sent.requests
             if sent.run_attempts:
                 sent, untold = sent.telling(untold), 0
             # Settled outside the slot: the next request does not wait for this one's commit.
-            await self.sender.settle(sent)
+            try:
+                await self.sender.settle(sent)
+            except StoreError:
+                claim.leave_to_runs(part)
+                raise
             settlements = sent.decided.settlements
             claim.left.difference_update(settlement.id for settlement in settlements)
             claim.waiting |= sent.decided.waiting
@@ -319,6 +324,13 @@ class _Claim:
         self.is_over = False
         self.probe = probe
         self.until_us = until_us
+
+    def leave_to_runs(self, rows: Sequence[DeliveryRow]) -> None:
+        """Keep what runs planned claimed: it went out, and nobody knows what became of it.
+
+        Once the syncs start again, or its lease is over, its run says whether it may be asked for twice.
+        """
+        self.left.difference_update(row.id for row in rows if row.run)
 
 
 def _batch_classes(destination: CompiledDestination, *, probe: bool) -> Iterator[tuple[int, int, list[str]]]:

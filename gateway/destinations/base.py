@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -62,6 +63,10 @@ class PortableSnapshot(Protocol):
     @property
     def is_portable(self) -> bool:
         """Whether it may."""
+
+    @property
+    def spool(self) -> Path:
+        """The folder for files made of it; made where it is missing, and emptied when the gateway starts."""
 
 
 class HttpClient(Protocol):
@@ -165,11 +170,12 @@ class AudienceFound(msgspec.Struct, frozen=True, kw_only=True):
     """Its id at the partner, empty where none is known, and where that is known from.
 
     origin: the mapping file says it, it was kept since it was found or made, an event brought it, the partner was asked now, or
-    this very command created or deleted it.
+    this very command created or deleted it. warnings: sentences on what is not as it was asked for.
     """
 
     external_id: str = ""
     origin: Literal["mapping", "kept", "event", "partner", "created", "deleted", ""] = ""
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -180,6 +186,29 @@ class KeepsAudiences(Protocol):
         self, verb: Literal["find", "create", "delete"], wanted: AudienceWanted, context: Context
     ) -> AudienceFound | Outcome:
         """Find it, make it where there is none, or delete it there."""
+
+
+class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a request before its run. url: with a name in braces for what only an earlier answer will say.
+
+    note: what is not known, in a sentence; "" where all of it is. is_lines: the body is a file with one person on each line.
+    """
+
+    url: str
+    note: str = ""
+    is_lines: bool = False
+
+
+@runtime_checkable
+class ForeseesUploads(Protocol):
+    """A destination of whole lists that can tell which part of a rehearsed upload its partner's answers, or the clock, decide."""
+
+    @property
+    def uploads_lines(self) -> bool:
+        """Whether people stand in files of lines only, and nowhere else in its requests."""
+
+    def foreseen(self, request: Request) -> Foreseen:
+        """One request of an upload to which `success_answer` gave the answers so far."""
 
 
 @runtime_checkable

@@ -41,8 +41,11 @@ POOLS_MAX = 64  # kinds of connections: one for most, one for each client certif
 BODY_BYTES_AT_ONCE = 1024 * 1024  # aiohttp's own bound: it warns of larger ones, which hold up its loop.
 UPLOAD_CHUNK_BYTES = 64 * 1024  # Within `Request.idle_s` the partner has to take one, so small enough for a slow line.
 ANSWER_HEADERS_MAX = 200
+CLOSED = "the connection was closed before the answer"
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # It writes every URL at info, and a URL may carry a signature.
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 
 # Requests that end in one of these never reached the partner: nothing has to be feared from sending them again.
 _NEVER_SENT = (
@@ -63,7 +66,7 @@ class PartnerHttp:
     def __init__(self, *, version: str, ca_file: str | None = None) -> None:
         self._version = version
         self._ca_file = ca_file
-        self._verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._verify = _trusting_the_usual(ca_file)
         self._pools: OrderedDict[tuple[bool, Tls | None], _Pool] = OrderedDict()
 
     def lane(self, *, allow_private: bool, connections_max: int = LANE_CONNECTIONS_MAX) -> LaneHttp:
@@ -81,10 +84,10 @@ class PartnerHttp:
         if pool is None:
             pool = _Pool(self._made(allow_private=allow_private, tls=tls))
             self._pools[allow_private, tls] = pool
-            await self._forget_oldest()
         self._pools.move_to_end((allow_private, tls))
-        pool.in_flight += 1
+        pool.in_flight += 1  # before anything is waited for: what is in use is not forgotten
         try:
+            await self._forget_oldest()
             yield pool.client
         finally:
             pool.in_flight -= 1
@@ -95,7 +98,7 @@ class PartnerHttp:
             await pool.client.aclose()
 
     def _made(self, *, allow_private: bool, tls: Tls | None) -> httpx.AsyncClient:
-        verify = self._verify if tls is None else client_context(tls, ca_file=self._ca_file)
+        verify = self._verify if tls is None else client_context(tls, usual=_trusting_the_usual, ca_file=self._ca_file)
         return httpx.AsyncClient(
             transport=_Transport(verify=verify, allow_private=allow_private),
             headers={"user-agent": f"audience-gateway/{self._version}", "accept-encoding": "gzip, deflate"},
@@ -107,8 +110,14 @@ class PartnerHttp:
     async def _forget_oldest(self) -> None:
         """Close what a renewed certificate has left behind, never what is in use."""
         idle = [key for key, pool in self._pools.items() if pool.in_flight == 0 and key[1] is not None]
-        for key in idle[: max(0, len(self._pools) - POOLS_MAX)]:
-            await self._pools.pop(key).client.aclose()
+        forgotten = [self._pools.pop(key) for key in idle[: max(0, len(self._pools) - POOLS_MAX)]]
+        for pool in forgotten:
+            await pool.client.aclose()
+
+
+def _trusting_the_usual(ca_file: str | None) -> ssl.SSLContext:
+    """Trusts the authorities of a file, else the shipped ones; Python's own default would ask the environment."""
+    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context(trust_env=False)
 
 
 class _Pool:
@@ -148,7 +157,7 @@ class LaneHttp:
             except TlsError as error:
                 raise NoAnswerError(str(error), sent=False) from None
             except (httpx.HTTPError, aiohttp.ClientError) as error:
-                raise _no_answer(error) from None
+                raise _no_answer(error, request.tls) from None
             except zlib.error:
                 raise NoAnswerError("the answer's compression is broken", sent=True) from None
             except (OSError, ValueError, httpx.InvalidURL) as error:
@@ -252,9 +261,15 @@ def _is_private_literal(host: str) -> bool:
 
 def _is_public(text: str) -> bool:
     address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    checked = mapped or address
+    checked = _within(address) if isinstance(address, ipaddress.IPv6Address) else address
     return checked.is_global and not checked.is_multicast
+
+
+def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one leads to, where it does: mapped, by 6to4, or through NAT64."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -312,13 +327,17 @@ async def _body(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _no_answer(error: httpx.HTTPError | aiohttp.ClientError) -> NoAnswerError:
+def _no_answer(error: httpx.HTTPError | aiohttp.ClientError, tls: Tls | None) -> NoAnswerError:
     """Read what happened from aiohttp's own error: the transport's translation calls a dropped connection a time-out."""
     cause = error.__cause__ or error
     sent = not isinstance(
         cause, (*_NEVER_SENT, httpx.ConnectError, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
     )
-    return NoAnswerError(_reason(cause), sent=sent)
+    reason = _reason(cause)
+    if reason == CLOSED and tls is not None and tls.certificate:
+        # With TLS 1.3 our handshake is over before the partner has looked at the certificate, so a refusal comes like this.
+        reason += "; the client certificate may have been refused"
+    return NoAnswerError(reason, sent=sent)
 
 
 def _reason(cause: BaseException) -> str:
@@ -334,7 +353,7 @@ def _reason(cause: BaseException) -> str:
         case aiohttp.ServerTimeoutError() | TimeoutError():
             return "no answer within the time allowed"
         case aiohttp.ClientConnectionError():
-            return "the connection was closed before the answer"
+            return CLOSED
         case aiohttp.ClientPayloadError():
             return "the answer was cut off"
         case httpx.ConnectError():

@@ -21,11 +21,14 @@ from gateway.core.membership import personas_of, resolve_upstream
 from gateway.core.outcomes import Delivered, Outcome
 from gateway.core.payloads import PayloadCheck, PayloadError, compile_check, defaults_of
 from gateway.destinations import destination_named
-from gateway.destinations.base import Batch, Context, Destination, Owed, Performed, ShowsMembers
+from gateway.destinations.base import Batch, Context, Destination, Notes, Owed, Performed, ShowsMembers
 
 REHEARSED_US = (
     1_767_225_600_000_000  # 2026-01-01: a rehearsal's clock stands still, so that it gives the same bytes twice
 )
+
+_OF_A_MOMENT = ("token/", "session/", "debug/")
+"""Beginnings of notes that no rehearsal is to see: secrets, how far another upload came, samples of bodies."""
 
 _OPERATIONS = {True: "enter", False: "exit", None: "send"}
 
@@ -61,6 +64,23 @@ class FreshNotes:
         self._values[key] = value
 
 
+class KnownNotes:
+    """Notes as they are, and whatever is put into them forgotten with the rehearsal. What is of one moment is not known."""
+
+    def __init__(self, kept: Notes) -> None:
+        self._kept = kept
+        self._own = FreshNotes()
+
+    async def get(self, key: str) -> bytes | None:
+        """What was put, else what is kept."""
+        own = await self._own.get(key)
+        return await self._kept.get(key) if own is None and not key.startswith(_OF_A_MOMENT) else own
+
+    async def put(self, key: str, value: bytes) -> None:
+        """For the rest of the rehearsal."""
+        await self._own.put(key, value)
+
+
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """Every request that would go out, in order, and what each batch would have come to."""
 
@@ -89,10 +109,13 @@ async def rehearse(
     *,
     now_us: int = REHEARSED_US,
     snapshot: HeldSnapshot | None = None,
+    notes: Notes | None = None,
 ) -> Rehearsal:
-    """Run batches one after the other, as one lane would with fresh notes. snapshot: for the operation `replace`."""
+    """Run batches one after the other, as one lane would. snapshot: for the operation `replace`. notes: None for fresh ones."""
     http = RecordingHttp(destination)
-    context = Context(http=http, notes=FreshNotes(), now_us=now_us, snapshot=snapshot)
+    context = Context(
+        http=http, notes=FreshNotes() if notes is None else KnownNotes(notes), now_us=now_us, snapshot=snapshot
+    )
     performed = [await destination.perform(batch, context) for batch in batches]
     return Rehearsal(requests=tuple(http.requests), performed=tuple(performed))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -28,18 +29,25 @@ def tls_problem(tls: Tls) -> str:
     return ""
 
 
+def _system_context(ca_file: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
+
+
 @lru_cache(maxsize=CONTEXTS_MAX)
-def client_context(tls: Tls, *, ca_file: str | None = None) -> ssl.SSLContext:
-    """What connections are made with; the partner's certificate is verified whatever is given. Raises TlsError."""
-    context = _trusting(tls.authorities, ca_file)
+def client_context(
+    tls: Tls, *, usual: Callable[[str | None], ssl.SSLContext] = _system_context, ca_file: str | None = None
+) -> ssl.SSLContext:
+    """What connections are made with; the partner's certificate is verified whatever is given. Raises TlsError.
+
+    usual: makes what trusts `ca_file`, or the shipped authorities, where `tls` names none of its own.
+    """
+    context = _trusting(tls.authorities) if tls.authorities else usual(ca_file)
     if tls.certificate or tls.key:
         _show(context, tls)
     return context
 
 
-def _trusting(authorities: str, ca_file: str | None) -> ssl.SSLContext:
-    if not authorities:
-        return ssl.create_default_context(cafile=ca_file)
+def _trusting(authorities: str) -> ssl.SSLContext:
     if _CERTIFICATE not in authorities:
         raise TlsError("The authorities hold no PEM certificate.")
     try:

@@ -87,8 +87,9 @@ async def _faults(partner: Partner, request: Request) -> Response:  # noqa: ARG0
 async def _add_fault(partner: Partner, request: Request) -> Response:
     kinds = Union[tuple(partner.fault_kinds)]  # type: ignore[valid-type]  # noqa: UP007 - built at run time
     body = await _body(request)
+    is_json = not _is_form(request) or body.lstrip().startswith(b"{")  # curl -d calls everything a form
     try:
-        if _is_form(request):
+        if not is_json:
             filled = {key: value for key, value in parse_qsl(body.decode("utf-8", "replace")) if value}
             fault: Fault = msgspec.convert(filled, kinds, strict=False)
         else:
@@ -96,7 +97,7 @@ async def _add_fault(partner: Partner, request: Request) -> Response:
         armed = partner.faults.add(fault)
     except (msgspec.DecodeError, ValueError) as error:
         raise _Refusal(400, str(error)) from error
-    return _done(request, partner, _shown(armed), 201)
+    return _json(_shown(armed), 201) if is_json else _done(request, partner, _shown(armed))
 
 
 async def _clear_faults(partner: Partner, request: Request) -> Response:

@@ -94,7 +94,10 @@ def setting_of_file(value: object, wanted: str, audience: str, settings: dict[st
         raise VerbError("This is no mapping file.")
     named = [one for one in mappings if isinstance(one, dict) and _is_named(one, wanted)]
     if len(named) != 1:
-        raise VerbError(f"The file has {len(named)} mappings of the name `{wanted}`; write FILE#MAPPING.")
+        names = ", ".join(f"`{one['name']}`" for one in mappings if isinstance(one, dict) and "name" in one)
+        count = f"{len(named) or 'no'} mapping{'s' if named else ''}"
+        of_name = f" of the name `{wanted}`" if wanted else ""
+        raise VerbError(f"The file has {count}{of_name}; say which as FILE#MAPPING. It has {names or 'none'}.")
     return _of_entry(named[0], audience, settings)
 
 
@@ -136,12 +139,16 @@ def _of_entry(mapping: Mapping[str, object], audience: str, settings: dict[str, 
 def _chosen(audiences: Mapping[str, object], audience: str) -> tuple[str, dict[str, object]]:
     """The name and the entry of one audience."""
     if not audience and len(audiences) > 1:
-        raise VerbError(f"The mapping serves {len(audiences)} audiences; say which (`audience`).")
+        raise VerbError(f"The mapping serves {len(audiences)} audiences; say which (`audience`): {_listed(audiences)}.")
     key = audience or next(iter(audiences), "")
     entry = audiences.get(key, audiences.get("*")) if audiences else {}
     if not isinstance(entry, dict):
-        raise VerbError(f"The mapping serves no audience `{key}`.")
+        raise VerbError(f"The mapping serves no audience `{key}`; it serves {_listed(audiences)}.")
     return key, entry
+
+
+def _listed(audiences: Mapping[str, object]) -> str:
+    return ", ".join(f"`{one}`" for one in audiences) or "none"
 
 
 def _has_directive(value: object) -> bool:

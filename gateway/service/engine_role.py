@@ -26,6 +26,7 @@ from gateway.decisions.refreshing import Refresher
 from gateway.decisions.worker import DecisionWorker
 from gateway.delivery.bounds import LaneLimits, limits_of
 from gateway.delivery.lanes import Lanes
+from gateway.delivery.notes import LaneNotes
 from gateway.destinations.http_client import PartnerHttp
 from gateway.destinations.rendering import render
 from gateway.ingest.limits import MEBIBYTE
@@ -40,7 +41,7 @@ from gateway.service.reloads import follow, tell
 from gateway.service.run_files import RunFile, kept_key, remove_run_file, write_run_file
 from gateway.service.shelf import Shelf
 from gateway.service.starting import LAST_GOOD, calm_collector, now_us, run_until
-from gateway.store import open_inbox_reader, open_inbox_signal, open_state
+from gateway.store import clear_spool, open_inbox_reader, open_inbox_signal, open_state
 from gateway.store.api import StateStore
 from gateway.syncs.log_export import LogExporter
 from gateway.syncs.log_lines import LogFormat
@@ -82,6 +83,7 @@ async def run_engine(
     async with AsyncExitStack() as stack:
         state = open_state(settings.data, disk_free_bytes_min=settings.disk_free_mib * MEBIBYTE)
         stack.push_async_callback(state.close)
+        await asyncio.to_thread(clear_spool, settings.data)
         reader = open_inbox_reader(settings.data)
         stack.callback(reader.close)
         signal = open_inbox_signal(settings.data)
@@ -146,6 +148,7 @@ async def run_engine(
             reference_key=kept_key(settings.data, "gateway", settings.key).encode(),
             rate=lambda one: limits_of(one, shelf.get(one.definition.slug), LaneLimits()).requests_per_s,
             events=KeptEvents(kept, lambda: keeper.value),
+            notes=lambda lane: LaneNotes(state, lane),
         )
         lists = ListDesk(state=state, rulebook=lambda: keeper.value, registry=shelf, http=http, clock=now_us)
         destinations = DestinationDesk(

@@ -63,7 +63,7 @@ class ListDesk:
         found = await offered.keep_audience(verb, asked, context)
         if not isinstance(found, AudienceFound):
             raise _refusal(ListError(found))
-        return ListShown(audience_id=found.external_id, origin=found.origin)
+        return ListShown(audience_id=found.external_id, origin=found.origin, warnings=found.warnings)
 
     def _found(self, name: str) -> tuple[CompiledDestination, CompiledMapping, str]:
         stem, _, rest = name.partition("/")

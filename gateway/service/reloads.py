@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from gateway.config.keeper import Keeper
 from gateway.core.errors import Problem
-from gateway.core.rulebook import Rulebook
-from gateway.core.sources import Source
 from gateway.observe import metrics
 from gateway.observe.logs import logger
 
 PROBLEMS_LOGGED_MAX = 20
 
+T = TypeVar("T")
 
-async def follow(keeper: Keeper[Rulebook] | Keeper[dict[str, Source]], what: str, changed: Callable[[], None]) -> None:
+
+async def follow(keeper: Keeper[T], what: str, changed: Callable[[], None]) -> None:
     """Reload after each change on disk and call `changed` when something new is in force. what: for the log's events."""
     was_broken = has_errors(keeper.problems)
     async for result in keeper.changes():

@@ -3,9 +3,11 @@
 from gateway.store.sqlite import (
     FILES_PER_WRITER,
     InboxSignal,
+    ListForetold,
     ListSnapshot,
     Manifest,
     backup,
+    clear_spool,
     open_inbox_reader,
     open_inbox_signal,
     open_inbox_writer,
@@ -20,9 +22,11 @@ from gateway.store.sqlite import (
 __all__ = [
     "FILES_PER_WRITER",
     "InboxSignal",
+    "ListForetold",
     "ListSnapshot",
     "Manifest",
     "backup",
+    "clear_spool",
     "open_inbox_reader",
     "open_inbox_signal",
     "open_inbox_writer",

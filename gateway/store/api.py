@@ -125,6 +125,9 @@ class StateView(SyncView, AlertView, Protocol):
     def audience(self, space: str, name: str) -> AudienceRow | None:
         """One audience by its space and name."""
 
+    def audience_by_id(self, audience: int) -> AudienceRow | None:
+        """One audience by its number."""
+
     def member_id(self, member_space: str, member: str) -> int | None:
         """The integer of a person met before (as deliveries carry it)."""
 
@@ -146,6 +149,9 @@ class StateView(SyncView, AlertView, Protocol):
 
 class StateTx(StateView, SyncTx, AlertTx, Protocol):
     """Questions and changes inside one transaction of the one writer."""
+
+    def when_committed(self, tell: Callable[[], None]) -> None:
+        """Call it, on the loop of whoever writes, once everything here is on disk; never where it is not kept."""
 
     # what the engine records -------------------------------------------------------------------------------------
     def move_cursor(self, inbox: int, frame: int) -> None:

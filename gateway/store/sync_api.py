@@ -73,7 +73,7 @@ class SyncView(Protocol):
         """Members with news that no live run has taken yet, in order."""
 
     def touched_since(self) -> dict[int, tuple[int, int]]:
-        """Syncs with such members: (time of the oldest news, how many)."""
+        """Syncs with such members: (time of the oldest news, how many), of 10,000 members each at most."""
 
     def run(self, run: int) -> RunRow | None:
         """One run by its number."""
@@ -82,6 +82,9 @@ class SyncView(Protocol):
         self, *, sync: int = 0, before_id: int = 0, status: RunStatus | str = "", limit: int = 100
     ) -> list[RunRow]:
         """Runs, newest first, filtered."""
+
+    def runs_after(self, sync: int, run: int, *, limit: int = 100) -> list[RunRow]:
+        """Runs of a sync behind one of them, oldest first."""
 
     def finished_runs(self, sync: int, *, limit: int) -> list[RunRow]:
         """Runs of a sync that have ended and looked at everybody, newest first."""
@@ -101,16 +104,17 @@ class SyncView(Protocol):
     def queued_run(self, sync: int) -> RunRow | None:
         """The sync's run that waits to start."""
 
-    def planned(
-        self, run: int, *, phase: int | None = None, after_id: int = 0, waiting: bool = False, limit: int = 1000
-    ) -> list[PlannedRow]:
-        """Operations that are not settled, by id. waiting: only those not released to their lane."""
+    def planned(self, run: int, *, phase: int, limit: int = 1000) -> list[PlannedRow]:
+        """Operations of one phase that wait to be released to their lane, by id."""
 
     def planned_of(self, deliveries: Iterable[int]) -> dict[int, PlannedRow]:
         """Operations by the deliveries they were released as."""
 
-    def planned_left(self, run: int, phase: int | None = None) -> tuple[int, int]:
-        """(not released, released and not settled) of a run, or of one phase of it."""
+    def planned_left(self, run: int) -> tuple[int, int]:
+        """(not released, released and not settled) of a run; counts all of them."""
+
+    def released_count(self, run: int) -> int:
+        """Operations of a run that were released to its lane and are not settled."""
 
     def next_phase(self, run: int) -> int | None:
         """The first phase of a run with anything left in it."""
@@ -151,7 +155,7 @@ class SyncView(Protocol):
     def attempts_between(
         self, lane: str, mapping: str, from_us: int, to_us: int, *, limit: int = 1000
     ) -> list[AttemptRow]:
-        """Requests of one mapping that began in [from_us, to_us], oldest first."""
+        """The last requests of one mapping that began and ended in [from_us, to_us], oldest first."""
 
     def deliveries_of_run(self, run: int, deliveries: list[int]) -> set[int]:
         """Which of some deliveries a run planned, settled or not."""
@@ -171,11 +175,16 @@ class SyncView(Protocol):
     def list_difference(self, run: int, before: int) -> tuple[int, int]:
         """(entries of `run` that `before` did not hold, entries of `before` that `run` does not hold)."""
 
-    def list_plan(self, sync: int, before: int, *, since_us: int = 0) -> tuple[int, int, int]:
+    def list_plan(self, sync: int, before: int, *, keeps_out: bool = False, since_us: int = 0) -> tuple[int, int, int]:
         """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more).
 
-        since_us: as `freeze_page` has it.
+        keeps_out, since_us: as `freeze_page` has them.
         """
+
+    def wants(
+        self, sync: int, *, after: int, members: int, keeps_out: bool, since_us: int = 0
+    ) -> tuple[list[tuple[int, bytes]], int | None]:
+        """(member, fingerprint) of what `freeze_page` would copy of the next members, in its order; the last member."""
 
     def is_listed(self, run: int, entry: bytes) -> bool:
         """Whether a frozen list holds an entry."""
@@ -241,8 +250,8 @@ class SyncTx(SyncView, Protocol):
     def drop_unsent(self, run: int) -> int:
         """Delete a run's deliveries that no lane has claimed; return how many. What is on its way ends as it ends."""
 
-    def run_deliveries_claimed(self) -> list[int]:
-        """Deliveries of runs that are on their way, or were when the engine died."""
+    def run_deliveries_claimed(self, *, lease_until_us: int) -> list[int]:
+        """Deliveries of runs that are on their way, or were when the engine died, and whose leases end until then."""
 
     def release_planned(self, ids: Sequence[int], first_delivery: int) -> None:
         """Operations have become deliveries, of consecutive numbers."""
@@ -263,7 +272,10 @@ class SyncTx(SyncView, Protocol):
         """Forget exports of runs that are no longer kept; return how many."""
 
     def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int, only_exported: bool = False) -> int:
-        """Delete log lines of a sync's runs that finished before the moment. only_exported: of those whose log was exported."""
+        """Delete log lines of a sync's runs that finished before the moment, in pieces; 0 when none is left.
+
+        only_exported: of those whose log was exported.
+        """
 
     def drop_runs(self, *, finished_before_us: int, limit: int) -> int:
         """Delete runs that finished before the moment and whose log is gone, save the one whose list the platform holds."""

@@ -12,8 +12,8 @@ from gateway.core.alert_rules import OVER, Verdict, Verdicts, is_told
 from gateway.core.notices import Kind, Notice, encode_notice
 from gateway.observe import logs
 from gateway.store.alert_rows import AlertRow
-from gateway.store.api import StateTx, StateView
-from gateway.syncs.names import Standing, sync_name
+from gateway.store.api import StateTx
+from gateway.syncs.names import Standing
 
 SYNC_IS_GONE = "The sync was deleted, or no mapping serves it any more."
 SWITCHED_OFF = "The alert was switched off."
@@ -44,7 +44,7 @@ def settle_alerts(tx: StateTx, whose: About, verdicts: Verdicts, *, now_us: int,
         if not whose.rules.rule(name).is_on:
             if row is not None:
                 tx.drop_alert(whose.sync, name)
-                log.info("alert.recovered", alert=name, sync=whose.name, sync_id=whose.sync, reason=SWITCHED_OFF)
+                _log_end(tx, whose, name, SWITCHED_OFF)
         elif verdict.is_on:
             _raise(tx, whose, name, verdict, row, now_us)
         elif row is not None:
@@ -78,37 +78,12 @@ def end_held(tx: StateTx, standing: Standing, *, run: int, now_us: int) -> None:
     settle_alerts(tx, about(standing, run=run), {"held": OVER}, now_us=now_us)
 
 
-def shown_alerts(view: StateView) -> list[dict[str, object]]:
-    """Alerts that stand, of all syncs, JSON-ready."""
-    audiences = {one.id: one for one in view.audiences()}
-    names = {one.id: sync_name(one, audiences[one.audience]) for one in view.syncs() if one.audience in audiences}
-    return [{"sync": names.get(row.sync, str(row.sync)), **shown_alert(row)} for row in view.alerts()]
-
-
-def shown_alert(row: AlertRow) -> dict[str, object]:
-    """One alert, JSON-ready."""
-    return {
-        "name": row.name,
-        "level": row.level,
-        "since_us": row.since_us,
-        "told_us": row.told_us,
-        "message": row.message,
-    }
-
-
 def _raise(tx: StateTx, whose: About, name: AlertName, verdict: Verdict, row: AlertRow | None, now_us: int) -> None:
     since_us = now_us if row is None else row.since_us
     tx.put_alert(AlertRow(whose.sync, name, verdict.level, since_us, verdict.message, now_us))
     _tell(tx, whose, name, "raised", verdict.level, verdict.message, since_us, now_us)
-    log.warning(
-        "alert.raised",
-        alert=name,
-        level=verdict.level,
-        sync=whose.name,
-        sync_id=whose.sync,
-        run_id=whose.run,
-        reason=verdict.message,
-    )
+    told = {"alert": name, "level": verdict.level, **_named(whose), "reason": verdict.message}
+    tx.when_committed(lambda: log.warning("alert.raised", **told))
 
 
 def _end(tx: StateTx, whose: About, row: AlertRow, now_us: int, reason: str) -> None:
@@ -116,7 +91,15 @@ def _end(tx: StateTx, whose: About, row: AlertRow, now_us: int, reason: str) -> 
     name = next((one for one in ALERT_NAMES if one == row.name), None)
     if name is not None and whose.rules.rule(name).recovery:
         _tell(tx, whose, name, "recovered", _level(row), reason, row.since_us, now_us)
-    log.info("alert.recovered", alert=row.name, sync=whose.name, sync_id=whose.sync, run_id=whose.run, reason=reason)
+    _log_end(tx, whose, row.name, reason)
+
+
+def _log_end(tx: StateTx, whose: About, name: str, reason: str) -> None:
+    tx.when_committed(lambda: log.info("alert.recovered", alert=name, **_named(whose), reason=reason))
+
+
+def _named(whose: About) -> dict[str, object]:
+    return {"sync": whose.name, "sync_id": whose.sync, "run_id": whose.run}
 
 
 def _tell(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from gateway.core.alert_rules import RunFacts, judge_run
 from gateway.core.masking import mask_text
 from gateway.core.run_counters import RunCounters, RunStatus, broken_sums, counts_as_synced, run_status
 from gateway.observe import logs, metrics
-from gateway.store.sync_rows import SyncRow
+from gateway.store.sync_rows import RunRow, SyncRow
+from gateway.syncs.ahead import listed_after
 from gateway.syncs.alarms import about, settle_alerts
 from gateway.syncs.memory import SyncMemory, encode_json, read_counters, read_memory
 from gateway.syncs.names import Standing
@@ -18,8 +21,11 @@ from gateway.syncs.whole_lists import BELOW_MINIMUM, count_list
 log = logs.logger()
 
 
-def close_run(ledger: RunLedger, standing: Standing | None) -> None:
-    """End a run whose operations are all settled (or cancelled). standing: None where its mapping is gone."""
+def close_run(ledger: RunLedger, standing: Standing | None, *, listed: int | None = None) -> None:
+    """End a run whose operations are all settled (or cancelled).
+
+    standing: None where its mapping is gone. listed: members on the list, where somebody has counted them.
+    """
     tx, now_us = ledger.tx, ledger.now_us
     sync = tx.sync(ledger.run.sync)
     assert sync is not None, "syncs are never deleted while a run of theirs is there"
@@ -33,7 +39,7 @@ def close_run(ledger: RunLedger, standing: Standing | None) -> None:
             was_taken = ledger.progress.outcome == "accepted"
             ledger.counters.list_after = ledger.progress.distinct if was_taken else ledger.counters.list_before
         else:
-            ledger.counters.list_after = tx.listed_count(sync.id)
+            ledger.counters.list_after = listed_after(tx, ledger.run, ledger.counters) if listed is None else listed
         broken = broken_sums(ledger.counters)
         if broken:
             log.error("run.sums_broken", run_id=ledger.run.id, sync_id=sync.id, sums=broken)
@@ -107,46 +113,59 @@ def _remember_terms(memory: SyncMemory, standing: Standing) -> SyncMemory:
 
 
 def _tell(ledger: RunLedger, standing: Standing | None, status: str) -> None:
+    """The run's line in the log and its share of the metrics, once its end is on disk."""
     run, counters = ledger.run, ledger.counters
     name = standing.name if standing is not None else str(run.sync)
+    told = {
+        "run_id": run.id,
+        "sync": name,
+        "kind": run.kind,
+        "trigger": run.trigger,
+        "status": status,
+        "reason": ledger.progress.outcome or ledger.progress.message,
+        "considered": counters.considered,
+        "unchanged": counters.unchanged,
+        "planned": dict(counters.planned),
+        "added": counters.added,
+        "updated": counters.updated,
+        "removed": counters.removed,
+        "failed": counters.failed,
+        "rejected": counters.rejected_destination + counters.rejected_mapping,
+        "unsure": counters.unsure,
+        "cancelled": counters.cancelled,
+        "list_after": counters.list_after,
+        "requests": counters.requests,
+        "duration_ms": _took_us(run) // 1000,
+    }
     if standing is not None:  # the series of a sync that no mapping serves are gone
-        _count(ledger, name, status)
-    log.info(
-        "run.finished",
-        run_id=run.id,
-        sync=name,
-        kind=run.kind,
-        trigger=run.trigger,
-        status=status,
-        reason=ledger.progress.outcome or ledger.progress.message,
-        considered=counters.considered,
-        unchanged=counters.unchanged,
-        planned=dict(counters.planned),
-        added=counters.added,
-        updated=counters.updated,
-        removed=counters.removed,
-        failed=counters.failed,
-        rejected=counters.rejected_destination + counters.rejected_mapping,
-        unsure=counters.unsure,
-        cancelled=counters.cancelled,
-        list_after=counters.list_after,
-        requests=counters.requests,
-        duration_ms=max(0, run.finished_us - run.started_us) // 1000,
-    )
+        operations, is_held = ended_operations(ledger), ledger.tx.held_run(run.sync) is not None
+        ledger.tx.when_committed(lambda: _count(run, counters, name, status, operations, is_held=is_held))
+    ledger.tx.when_committed(lambda: log.info("run.finished", **told))
 
 
-def _count(ledger: RunLedger, name: str, status: str) -> None:
+def _count(
+    run: RunRow,
+    counters: RunCounters,
+    name: str,
+    status: str,
+    operations: Sequence[tuple[str, str, int]],
+    *,
+    is_held: bool,
+) -> None:
     """The run in the metrics."""
-    run, counters = ledger.run, ledger.counters
     metrics.SYNC_RUNS.labels(name, status).inc()
-    for operation, result, count in ended_operations(ledger):
+    for operation, result, count in operations:
         metrics.SYNC_OPERATIONS.labels(name, operation, result).inc(count)
     for code, count in counters.codes.items():
         metrics.SYNC_REJECTED.labels(name, code).inc(count)
-    metrics.SYNC_HELD.labels(name).set(int(ledger.tx.held_run(run.sync) is not None))
+    metrics.SYNC_HELD.labels(name).set(int(is_held))
     if status != "skipped":
         metrics.SYNC_LIST_SIZE.labels(name).set(counters.list_after)
-        metrics.SYNC_RUN_S.labels(name).observe(max(0, run.finished_us - run.started_us) / 1_000_000)
+        metrics.SYNC_RUN_S.labels(name).observe(_took_us(run) / 1_000_000)
+
+
+def _took_us(run: RunRow) -> int:
+    return max(0, run.finished_us - run.started_us)
 
 
 def ended_operations(ledger: RunLedger) -> list[tuple[str, str, int]]:

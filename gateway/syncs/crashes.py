@@ -11,13 +11,17 @@ from gateway.syncs.memory import LIST, encode_body, read_body
 from gateway.syncs.runner import Runner
 from gateway.syncs.settling import cancel
 
+EVERY_LEASE_US = 2**62
 
-def doubt_claimed(tx: StateTx, runner: Runner) -> int:
+
+def doubt_claimed(tx: StateTx, runner: Runner, *, lease_until_us: int = EVERY_LEASE_US) -> int:
     """Note of every operation that was on its way that nobody knows what its attempt came to; how many there are.
+
+    lease_until_us: only of those whose lanes had them up to then.
 
     Lanes ask for it again. Where a destination must not be asked twice, it ends unsure here and waits for `resolve`.
     """
-    claimed = tx.planned_of(tx.run_deliveries_claimed())
+    claimed = tx.planned_of(tx.run_deliveries_claimed(lease_until_us=lease_until_us))
     by_run: dict[int, list[PlannedRow]] = {}
     for row in claimed.values():
         doubted = replace(row, body=encode_body(replace(read_body(row.body), earlier="unsure")))

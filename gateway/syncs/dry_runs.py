@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,24 +14,32 @@ from gateway.core.rulebook import Rulebook
 from gateway.core.run_counters import RunCounters
 from gateway.core.sync_plan import PlanRules, is_resend_due, kind_of_run
 from gateway.core.sync_records import Entry
-from gateway.destinations.base import Batch, Destination, Owed
+from gateway.destinations.base import Batch, Destination, Notes, Owed
 from gateway.destinations.rehearsal import rehearse
-from gateway.store.api import StateStore, StateView
-from gateway.store.sync_rows import PlannedRow
+from gateway.store.api import StateStore
+from gateway.store.sync_rows import PlannedRow, RunRow
+from gateway.syncs.list_plans import (
+    ForetellList,
+    external_id_of,
+    facts_of,
+    note_of,
+    plan_list,
+    upload_shown,
+    without_secrets,
+)
 from gateway.syncs.list_records import RecordsOfList
 from gateway.syncs.members import plain_of
 from gateway.syncs.memory import ERASE, PUT, REMOVE, read_body
-from gateway.syncs.names import Standing, source_quiet_s
-from gateway.syncs.pace import WHOLE_LIST_REQUESTS, Pace
-from gateway.syncs.planner import LOOKS_AT_ALL, count_page, operations_of, plan_page
+from gateway.syncs.names import FIRST_RUN_WAITS, Standing, is_connected, source_quiet_s
+from gateway.syncs.pace import Pace
+from gateway.syncs.planner import LOOKS_AT_ALL, count_page, digested, operations_of, plan_page
 from gateway.syncs.sending import with_remembered
 from gateway.syncs.settling import member_reference, next_entry
 from gateway.syncs.showing import Shown
-from gateway.syncs.targets import outlook
-from gateway.syncs.whole_lists import remembered_since_us
+from gateway.syncs.targets import outlook, target_of
+from gateway.syncs.whole_lists import BELOW_MINIMUM
 
 SAMPLES = 5  # members shown of each operation
-HIDDEN = "***"  # in the place of a secret
 REHEARSED_MAX = 200  # operations whose requests are made; the others are counted
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -41,18 +50,27 @@ class DryRun(msgspec.Struct, kw_only=True):
 
     kind: str
     counters: RunCounters
+    digest: str = ""
     sample: list[PlannedRow] = []
     rejected: dict[str, int] = {}
+
+
+class PlanTools(NamedTuple):
+    """What plans are made with. rules: of a sync and a kind of run. notes: of a configured destination, by its key."""
+
+    rules: Callable[[Standing, str], PlanRules]
+    registry: Mapping[str, Destination]
+    reference_key: bytes
+    notes: Callable[[str], Notes]
+    foretell: ForetellList
 
 
 async def plan_sync(
     state: StateStore,
     standing: Standing,
+    tools: PlanTools,
     *,
     kind: str,
-    rules: Callable[[str], PlanRules],
-    registry: Mapping[str, Destination],
-    reference_key: bytes,
     reveal: bool,
     pace: Pace,
     rulebook: Rulebook,
@@ -62,7 +80,9 @@ async def plan_sync(
 
     pace: how fast its requests may go.
     """
-    ahead = await state.read(lambda view: outlook(view, standing, rulebook, now_us))
+    ahead, running = await state.read(
+        lambda view: (outlook(view, standing, rulebook, now_us), view.running_run(standing.sync.id))
+    )
     memory = ahead.memory
     capabilities = standing.mapping.capabilities
     chosen = kind or kind_of_run(
@@ -74,23 +94,28 @@ async def plan_sync(
         or is_resend_due(standing.options.resend_every_s, last_us=memory.all_added_us, now_us=now_us),
     )
     dry = DryRun(kind=chosen, counters=RunCounters())
+    size = 0
     if capabilities.takes_whole_lists:
-        await state.read(lambda view: _count_list(view, standing, dry.counters, ahead.listed_run, now_us=now_us))
+        dry.counters, dry.digest, size = await plan_list(state, standing, ahead.listed_run, now_us)
     else:
-        await _plan_changes(state, ahead.records, dry, rules(chosen))
+        await _plan_changes(state, ahead.records, dry, tools.rules(standing, chosen))
     quiet_s = source_quiet_s(standing.audience, now_us)
     facts = dry.counters.facts(source_quiet_s=quiet_s, is_initial=not memory.has_run)
     findings = check_guards(standing.options.guards, facts)
-    requests = (
-        WHOLE_LIST_REQUESTS
-        if capabilities.takes_whole_lists
-        else sum(math.ceil(count / pace.batch) for count in dry.counters.planned.values())
-    )
     change = dry.counters.planned.get("add", 0) - dry.counters.planned.get("remove", 0)
-    minimum = capabilities.min_distinct
+    is_below = bool(
+        capabilities.min_distinct and dry.counters.members_in - dry.counters.unmappable < capabilities.min_distinct
+    )
+    skipped_for = _skipped_for(standing, is_below=is_below and capabilities.takes_whole_lists)
+    waits = standing.options.first_run_approval and facts.is_initial
     shown: Shown = {
         "sync": standing.name,
         "kind": chosen,
+        "mapping_version": standing.mapping.version,
+        "plan_digest": dry.digest,
+        "running": running.id if running is not None else None,
+        "note": _note(standing, running) or (FIRST_RUN_WAITS if waits else ""),
+        "skipped_for": skipped_for,
         "considered": dry.counters.considered,
         "unchanged": dry.counters.unchanged,
         "planned": dry.counters.planned,
@@ -99,20 +124,50 @@ async def plan_sync(
         "list_before": dry.counters.list_before,
         "list_after": dry.counters.list_before + change - dry.counters.planned.get("erase", 0),
         "guards": [{"guard": one.guard, "reaction": one.reaction, "message": one.message} for one in findings],
-        "held": is_held(findings),
-        "below_minimum": bool(minimum and dry.counters.members_in - dry.counters.unmappable < minimum),
-        "requests": requests,
+        "held": (is_held(findings) or waits) and not skipped_for,
+        "below_minimum": is_below,
         "requests_per_s": pace.requests_per_s,
-        "seconds_at_rate_limit": pace.seconds_of(requests),
     }
-    if dry.sample:
-        made = await _requests(standing, dry, registry, reveal=reveal, batch_max=pace.batch)
+    requests = 0
+    notes = tools.notes(standing.destination.key)
+    if skipped_for:
+        pass
+    elif capabilities.takes_whole_lists:
+        requests, upload = await upload_shown(
+            standing, tools.registry, size=size, foretell=tools.foretell, notes=notes, reveal=reveal, now_us=now_us
+        )
+        shown |= upload
+    elif dry.sample:
+        made = await _requests(standing, dry, tools.registry, notes, reveal=reveal, batch_max=pace.batch)
         # A platform may split a batch: what was rehearsed says how often. Exact where all of it was.
         requests = math.ceil(len(made) * dry.counters.planned_total / len(dry.sample))
-        shown["requests"], shown["seconds_at_rate_limit"] = requests, pace.seconds_of(requests)
-        shown["members"] = _samples(dry, standing, reference_key)
+        shown["members"] = _samples(dry, standing, tools.reference_key)
         shown["requests_made"] = made
-    return shown
+    return {**shown, "requests": requests, "seconds_at_rate_limit": pace.seconds_of(requests)}
+
+
+def _skipped_for(standing: Standing, *, is_below: bool) -> str:
+    """Why a run ordered now would send nothing at all; "" where it would go its way."""
+    if not standing.is_enabled:
+        return "destination_disabled"
+    if not is_connected(standing):
+        return "audience_not_connected"
+    return BELOW_MINIMUM if is_below else ""
+
+
+def _note(standing: Standing, running: RunRow | None) -> str:
+    """What the figures are of, where another run is under way."""
+    if running is None:
+        return ""
+    said = f"Run {running.id} is {running.status}"
+    if standing.sync.rendering == standing.mapping.version:
+        return f"{said}: what it has not sent yet counts here as still to be done."
+    if running.config not in ("", standing.mapping.version):
+        return (
+            f"{said} by an earlier version of the mapping, and ends with it. These figures are of the records as that version "
+            "made them; the run after it makes them anew first. Plan again when it has ended."
+        )
+    return f"{said} and makes the records anew first; these figures are of them as they are now. Plan again when it has ended."
 
 
 async def _plan_changes(state: StateStore, records: RecordsOfList, dry: DryRun, rules: PlanRules) -> None:
@@ -125,6 +180,7 @@ async def _plan_changes(state: StateStore, records: RecordsOfList, dry: DryRun, 
     while after is not None:
         page = await state.read(lambda view, after=after: plan_page(view, records, rules, after=after or 0))  # type: ignore[misc] # a default of a lambda has no type
         count_page(page, dry.counters)
+        dry.digest = digested(dry.digest, page)
         for one in page.members:
             if one.planned.bucket == "rejected":
                 dry.rejected[one.planned.reason] = dry.rejected.get(one.planned.reason, 0) + 1
@@ -132,17 +188,6 @@ async def _plan_changes(state: StateStore, records: RecordsOfList, dry: DryRun, 
             wanted = [row for row in operations_of(page, 0) if row.phase in (ERASE, REMOVE, PUT)]
             dry.sample.extend(wanted[: REHEARSED_MAX - len(dry.sample)])
         after = page.after
-
-
-def _count_list(view: StateView, standing: Standing, counters: RunCounters, listed_run: int, *, now_us: int) -> None:
-    since_us = remembered_since_us(standing.options.forget_after_s, now_us)
-    size, new, gone = view.list_plan(standing.sync.id, listed_run, since_us=since_us)
-    unmappable = view.unmappable_count(standing.sync.id)
-    counters.list_before = view.list_size(listed_run) if listed_run else 0
-    counters.members_in, counters.unmappable, counters.rejected_mapping = size + unmappable, unmappable, unmappable
-    counts = {"add": new, "update": size - new, "remove": gone}
-    counters.planned = {operation: count for operation, count in counts.items() if count}
-    counters.considered = size + gone + unmappable
 
 
 def _samples(dry: DryRun, standing: Standing, reference_key: bytes) -> dict[str, list[Shown]]:
@@ -176,41 +221,40 @@ def _parts(rows: list[PlannedRow]) -> Iterator[tuple[tuple[int, int], PlannedRow
 
 
 async def _requests(
-    standing: Standing, dry: DryRun, registry: Mapping[str, Destination], *, reveal: bool, batch_max: int
+    standing: Standing, dry: DryRun, registry: Mapping[str, Destination], notes: Notes, *, reveal: bool, batch_max: int
 ) -> list[Shown]:
     """The requests of the first operations, in the order in which they would go."""
     offered = registry[standing.destination.definition.slug]
-    settings = standing.audience_settings()
-    given = settings.get("external_id")
+    settings, external_id = target_of(standing).settings, external_id_of(standing)
     owed: dict[tuple[int, int], list[Owed]] = {}
     for when, row, operation, entry in _parts(dry.sample):
         owed.setdefault(when, []).append(
             Owed(
                 id=len(owed), operation=operation, payload=_decode(with_remembered(entry)), planned=True,
-                audience_key=standing.audience.key, audience_settings=settings,
-                external_id=given if isinstance(given, str) and given else standing.audience.external_id, member=str(row.member),
+                audience_key=standing.audience.key, audience_settings=settings, external_id=external_id,
+                member=str(row.member),
             )
         )  # fmt: skip
     batches = [
         Batch(
             action=standing.mapping.action.slug, settings=standing.destination.settings,
             owed=tuple(of_phase[start : start + batch_max]), corrections=standing.destination.corrections,
-            hashing=standing.mapping.hashing,
+            hashing=standing.mapping.hashing, sync=facts_of(standing),
         )
         for _phase, of_phase in sorted(owed.items())
         for start in range(0, len(of_phase), batch_max)
     ]  # fmt: skip
-    made = await rehearse(offered, batches)
+    made = await rehearse(offered, batches, notes=notes)
     mask = RequestMask([one.payload for of_phase in owed.values() for one in of_phase], plain_of(standing))
     shown: list[Shown] = []
     for request in made.requests:
-        body, url = request.body, request.url.partition("?")[0]
-        for secret in standing.destination.secrets:
-            body, url = body.replace(secret.encode(), HIDDEN.encode()), url.replace(secret, HIDDEN)
+        body = without_secrets(standing, request.body)
+        url = without_secrets(standing, request.url.partition("?")[0].encode()).decode()
         shown.append(
             {
                 "method": request.method,
                 "url": url if reveal else mask.path(url),
+                "note": note_of("", request.url.encode(), request.body),
                 "bytes": len(request.body),
                 "body": body.decode("utf-8", "replace") if reveal else mask.body(body),
             }

@@ -48,7 +48,7 @@ def follow_files(tx: StateTx, rulebook: Rulebook, now_us: int) -> int:
             # No event reached its records meanwhile: who left is told by the ledger, who entered by the next run's refresh.
             tx.note_left(sync.id, sync.audience, now_us=now_us)
             tx.save_sync(replace(brought_back(sync, now_us=now_us), rendering=""))
-            log.info("sync.brought_back", sync=name, deleted_us=sync.deleted_us)
+            _tell_brought_back(tx, name, sync.deleted_us)
         elif not is_served and sync.status in ("active", "errored", "paused") and _is_idle(tx, sync):
             by: Literal["file", "file_while_paused"] = "file_while_paused" if sync.status == "paused" else "file"
             memory = replace(read_memory(sync.memory), deleted_by=by)
@@ -57,7 +57,7 @@ def follow_files(tx: StateTx, rulebook: Rulebook, now_us: int) -> int:
                     sync, status="deleted", next_us=0, deleted_us=now_us, updated_us=now_us, memory=encode_json(memory)
                 )
             )
-            log.info("sync.entry_removed", sync=name)
+            _tell_removed(tx, name)
         else:
             continue
         changed += 1
@@ -66,3 +66,11 @@ def follow_files(tx: StateTx, rulebook: Rulebook, now_us: int) -> int:
 
 def _is_idle(tx: StateTx, sync: SyncRow) -> bool:
     return tx.open_run(sync.id) is None and tx.queued_run(sync.id) is None
+
+
+def _tell_brought_back(tx: StateTx, name: str, deleted_us: int) -> None:
+    tx.when_committed(lambda: log.info("sync.brought_back", sync=name, deleted_us=deleted_us))
+
+
+def _tell_removed(tx: StateTx, name: str) -> None:
+    tx.when_committed(lambda: log.info("sync.entry_removed", sync=name))

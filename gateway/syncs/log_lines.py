@@ -93,20 +93,14 @@ def lines_of_run(view: StateView, run: int, *, status: str = "") -> Iterator[Sho
         after = rows[-1].seq
 
 
-def runs_between(view: StateView, sync: int, *, since_us: int, until_us: int) -> list[int]:
-    """Runs of a sync that may have lines in [since, until), oldest first."""
-    found: list[int] = []
-    before = 0
-    while True:
-        page = view.runs(sync=sync, before_id=before, limit=RUNS_PAGE)
-        found += [
-            run.id
-            for run in page
-            if (run.finished_us or _ENDLESS_US) >= since_us and (run.started_us or run.queued_us) < until_us
-        ]
-        if len(page) < RUNS_PAGE:
-            return found[::-1]
-        before = page[-1].id
+def runs_between(view: StateView, sync: int, *, since_us: int, until_us: int, first: int = 0) -> Iterator[int]:
+    """Runs of a sync that may have lines in [since, until), oldest first. first: none before this one."""
+    after = first - 1
+    while page := view.runs_after(sync, after, limit=RUNS_PAGE):
+        for run in page:
+            if (run.finished_us or _ENDLESS_US) >= since_us and (run.started_us or run.queued_us) < until_us:
+                yield run.id
+        after = page[-1].id
 
 
 def lines_between(
@@ -121,9 +115,7 @@ def lines_between(
 ) -> tuple[list[Shown], tuple[int, int] | None]:
     """Lines that ended in [since, until) behind (run, seq), run by run; and where to go on, None at the end."""
     found: list[Shown] = []
-    for run in runs_between(view, sync, since_us=since_us, until_us=until_us):
-        if run < after[0]:
-            continue
+    for run in runs_between(view, sync, since_us=since_us, until_us=until_us, first=after[0]):
         seq = after[1] if run == after[0] else 0
         while True:
             rows = view.row_results(run=run, after_seq=seq, limit=PAGE_LINES)

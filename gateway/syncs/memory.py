@@ -27,12 +27,26 @@ LIST: Final = 5  # one row, for the upload of a whole list
 SENT_FROM: Final = ERASE
 
 Stage = Literal[
-    "start", "move", "refresh", "plan", "freeze", "judge", "keep", "send", "mark", "strip", "snap", "close", "undo"
+    "start",
+    "move",
+    "refresh",
+    "count",
+    "plan",
+    "freeze",
+    "judge",
+    "shelve",
+    "keep",
+    "send",
+    "mark",
+    "strip",
+    "snap",
+    "close",
+    "undo",
 ]
 """Where a run stands. start: nothing done. move: another list is kept from now on, and what was delivered to the one before is
-put away. refresh: records made anew after an edit. plan, freeze: page by page.
-judge: guards. keep: records that change without a request. send. mark, strip: after a whole list was taken.
-snap: the list as it is now is kept. undo: what was planned is taken out. close."""
+put away. refresh: records made anew after an edit. count: how long the list is. plan, freeze: page by page.
+judge: guards. shelve: a plan that they stopped is taken out. keep: records that change without a request. send.
+mark, strip: after a whole list was taken. snap: the list as it is now is kept. undo: what was planned is taken out. close."""
 
 _states: dict[Listed, State] = {ABSENT: "absent", PRESENT: "present", ASSUMED: "assumed", UNSURE: "unsure"}
 _numbers: dict[State, Listed] = {word: number for number, word in _states.items()}
@@ -45,7 +59,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     facts, findings: of the plan. outcome, message: how a whole list ended, and in words. ends_as: the status decided on before
     the close ("" lets the counters decide). earlier: what attempts of the whole list have come to. settings: JSON text of the
     audience settings that the run's deliveries go out with, whatever the files say by then. line: beside after, while moving.
-    planned_us: when the plan was whole.
+    planned_us: when the plan was whole. mode: when the run began; an edit meanwhile is for the next run.
+    digest: of the operations planned so far, in hex; see `planner.digested`.
     """
 
     stage: Stage = "start"
@@ -53,6 +68,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
     settings: str = ""
     planned_us: int = 0
+    mode: Mode | Literal[""] = ""
+    digest: str = ""
     entry: str = ""
     facts: PlanFacts | None = None
     findings: tuple[Finding, ...] = ()
@@ -83,6 +100,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What a sync remembers of its runs. schedule: as last seen. mode, target: of the last run.
 
+    said_mode, said_schedule: as the mapping says them, for those who look without its files; the schedule in words.
+
     owes_resend: see `core/sync_plan.py`. all_added_us: start of the last run that added everybody. log_days, keeps_log,
     snapshots: of the mapping as last seen, for the janitor.
     target: JSON text of a `Target`. moves_to, moves_from: the syncs that what was delivered goes to, and comes from, while the
@@ -93,6 +112,8 @@ class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
     last_upload_us: int = 0
     schedule: str = ""
     mode: str = ""
+    said_mode: str = ""
+    said_schedule: str = ""
     target: str = ""
     owes_resend: bool = False
     all_added_us: int = 0

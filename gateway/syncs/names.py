@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from gateway.core.errors import OrderError
-from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
 from gateway.core.sync_options import SyncOptions
 from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
 from gateway.store.sync_rows import SyncRow
 from gateway.syncs.memory import Target, read_memory, read_target
 
+if TYPE_CHECKING:  # commands that only look need no evaluator of triggers and mappings, which takes a while to load
+    from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
+
+FIRST_RUN_WAITS = "The first run waits for a person."
 PARKED_MARK = "#"  # behind the mapping's key in that of a sync that keeps what was delivered to a list it has left
 
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
@@ -68,6 +73,12 @@ def sync_name(sync: SyncRow, audience: AudienceRow) -> str:
     return f"{sync.mapping}/{audience.key}"
 
 
+def sync_names(view: StateView) -> dict[int, str]:
+    """All syncs' ids as people write them, by number."""
+    audiences = {one.id: one for one in view.audiences()}
+    return {one.id: sync_name(one, audiences[one.audience]) for one in view.syncs() if one.audience in audiences}
+
+
 def standing_of(sync: SyncRow, audiences: dict[int, AudienceRow], rulebook: Rulebook) -> Standing | None:
     """The sync with its mapping, or None where the rulebook has none for it (any more)."""
     parked = parked_target(sync)
@@ -79,6 +90,12 @@ def standing_of(sync: SyncRow, audiences: dict[int, AudienceRow], rulebook: Rule
         sync=sync, audience=audience, destination=found[0], mapping=found[1], options=found[1].sync, parked=parked
     )
     return standing if standing.entry() is not None else None
+
+
+def standing_in(view: StateView, sync: SyncRow, rulebook: Rulebook) -> Standing | None:
+    """`standing_of`, where the audience is not known yet."""
+    audience = view.audience_by_id(sync.audience)
+    return standing_of(sync, {} if audience is None else {audience.id: audience}, rulebook)
 
 
 def parked_target(sync: SyncRow) -> Target | None:

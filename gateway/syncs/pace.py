@@ -13,8 +13,6 @@ from gateway.syncs.names import Standing
 Rate = Callable[[CompiledDestination], float]
 """A configured destination → requests a second that its lane may make."""
 
-WHOLE_LIST_REQUESTS = 2
-
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """batch: operations of one request. requests_per_s: the lane's limit."""

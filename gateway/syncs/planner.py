@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -67,6 +68,30 @@ def count_page(page: Page, counters: RunCounters) -> None:
     """Take a page into the counters."""
     for one in page.members:
         counters.count_plan(one.member, one.planned)
+
+
+def digested(digest: str, page: Page) -> str:
+    """The digest of a plan with one more page in it: of its operations in order, each by member, kind and fingerprints.
+
+    Two plans of the same records have the same, however they were cut into pages. "" where nothing is planned.
+    """
+    return chained(
+        digest,
+        (
+            f"{row.member} {planned.op} {' '.join(one.fingerprint for one in planned.takes)} "
+            f"{planned.put.fingerprint if planned.put is not None else ''}"
+            for row, _member, planned in page.members
+            if planned.op is not None and (planned.takes or planned.put is not None)
+        ),
+    )
+
+
+def chained(digest: str, operations: Iterable[str]) -> str:
+    """A digest in hex with more operations behind what it is of; one by one, so that it may stop and go on anywhere."""
+    last = bytes.fromhex(digest)
+    for operation in operations:
+        last = sha256(last + operation.encode()).digest()
+    return last.hex()
 
 
 def operations_of(page: Page, run: int) -> list[PlannedRow]:

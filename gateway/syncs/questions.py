@@ -8,21 +8,21 @@ from functools import partial
 from gateway.core.errors import OrderError
 from gateway.core.masking import mask_identifier
 from gateway.core.rulebook import Rulebook
-from gateway.destinations.base import Destination
+from gateway.destinations.base import Destination, Notes
+from gateway.destinations.rehearsal import FreshNotes
 from gateway.store.api import StateStore, StateView
 from gateway.store.rows import AudienceRow
 from gateway.store.sync_rows import RunRow, SyncRow
-from gateway.syncs.alarms import shown_alerts
-from gateway.syncs.dry_runs import plan_sync
+from gateway.syncs.dry_runs import PlanTools, plan_sync
 from gateway.syncs.log_lines import PAGE_LINES, LogFormat, LogLines, encoded_page, encoder, lines_between
 from gateway.syncs.members import KeptEvents, MemberPages, problem_shown
 from gateway.syncs.memory import read_more
-from gateway.syncs.names import Standing, find_sync, standing_of, sync_name
+from gateway.syncs.names import Standing, find_sync, standing_of, sync_name, sync_names
 from gateway.syncs.pace import Rate, pace_of
 from gateway.syncs.run_pages import run_page
 from gateway.syncs.scheduler import Syncs
 from gateway.syncs.settling import member_reference
-from gateway.syncs.showing import Shown, result_line, run_line, sync_list, sync_page
+from gateway.syncs.showing import Shown, result_line, run_line, shown_alerts, sync_list, sync_page
 from gateway.syncs.snapshots import difference
 from gateway.syncs.versions import run_version, sync_version
 
@@ -44,8 +44,12 @@ class SyncQuestions:
         reference_key: bytes,
         rate: Rate = lambda _destination: 50.0,
         events: KeptEvents | None = None,
+        notes: Callable[[str], Notes] = lambda _destination: FreshNotes(),
     ) -> None:
-        """rate: requests a second of a destination's lane. events: where events may still be read, to explain members."""
+        """rate: requests a second of a destination's lane. events: where events may still be read, to explain members.
+
+        notes: what a configured destination keeps between batches, by its key, so that plans know lists that were made.
+        """
         self._state = state
         self._syncs = syncs
         self._rulebook = rulebook
@@ -54,6 +58,7 @@ class SyncQuestions:
         self._reference_key = reference_key
         self._rate = rate
         self._events = events
+        self._notes = notes
 
     async def list_alerts(self) -> list[Shown]:
         """Alerts that stand."""
@@ -145,10 +150,7 @@ class SyncQuestions:
         """Kept snapshots, newest run first."""
 
         def look(view: StateView) -> list[Shown]:
-            audiences = {one.id: one for one in view.audiences()}
-            names = {
-                one.id: sync_name(one, audiences[one.audience]) for one in view.syncs() if one.audience in audiences
-            }
+            names = sync_names(view)
             sync = self._found(view, name)[0].id if name else 0
             return [
                 {
@@ -227,7 +229,8 @@ class SyncQuestions:
         return await self._state.read(look)
 
     async def plan(self, name: str, *, kind: str = "", reveal: bool = False) -> Shown:
-        """What the next run would do; nothing is sent."""
+        """What the next run would do; nothing is sent. The records are made anew first where the run would do so."""
+        await self._syncs.runner.renewal.renew(lambda view: self._standing(*self._found(view, name)))
         found = await self._state.read(lambda view: self._found(view, name))
         standing = self._standing(*found)
         if standing is None:
@@ -235,10 +238,14 @@ class SyncQuestions:
         return await plan_sync(
             self._state,
             standing,
+            PlanTools(
+                rules=self._syncs.runner.rules,
+                registry=self._registry,
+                reference_key=self._reference_key,
+                notes=self._notes,
+                foretell=self._syncs.foretold,
+            ),
             kind=kind_for(standing, kind),
-            rules=lambda chosen: self._syncs.runner.rules(standing, chosen),
-            registry=self._registry,
-            reference_key=self._reference_key,
             reveal=reveal,
             pace=pace_of(standing, self._rate),
             rulebook=self._rulebook(),

@@ -40,6 +40,8 @@ def change_page(tx: StateTx, sync: SyncRow, what: RecordOrder, after: int, *, no
     if what == "reset":
         memory = replace(read_memory(sync.memory), has_run=False, last_upload_us=0)
         tx.save_sync(replace(sync, listed=0, listed_run=0, memory=encode_json(memory)))
+    if what == "not_listed" and changed:
+        tx.save_sync(replace(sync, listed=max(0, sync.listed - changed)))
     return changed, rows[-1].member if len(rows) == PIECE_RECORDS else None
 
 

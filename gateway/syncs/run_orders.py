@@ -14,7 +14,7 @@ from gateway.core.errors import OrderError
 from gateway.store.api import StateTx
 from gateway.store.sync_rows import RunRow
 from gateway.syncs.memory import Progress, encode_json, read_progress
-from gateway.syncs.names import standing_of
+from gateway.syncs.names import standing_in
 from gateway.syncs.questions import SyncQuestions
 from gateway.syncs.sending import end_waiting, stop_run
 from gateway.syncs.showing import Shown, run_line
@@ -41,12 +41,11 @@ class RunOrders(SyncQuestions):
         """The run's page once it has ended or is held, at the latest after `seconds`; and whether it has."""
         until = time.monotonic() + min(seconds, WAIT_S_MAX)
         while True:
-            shown = await self.show_run(run)
-            if shown["status"] in WAITED_FOR:
-                return shown, True
+            found = await self._state.read(lambda view: self._run(view, run))  # the page takes longer to make
             left_s = until - time.monotonic()
-            if left_s <= 0:
-                return shown, False
+            if found.status in WAITED_FOR or left_s <= 0:
+                shown = await self.show_run(run)
+                return shown, shown["status"] in WAITED_FOR
             await asyncio.sleep(min(WAIT_LOOK_S, left_s))
 
     async def cancel(self, run: int) -> Shown:
@@ -88,8 +87,7 @@ class RunOrders(SyncQuestions):
     def _stop(self, tx: StateTx, run: RunRow, message: str) -> RunRow:
         sync = tx.sync(run.sync)
         assert sync is not None, "its run is there"
-        audiences = {one.id: one for one in tx.audiences()}
-        ledger = self._syncs.runner.ledger(tx, run, standing_of(sync, audiences, self._rulebook()))
+        ledger = self._syncs.runner.ledger(tx, run, standing_in(tx, sync, self._rulebook()))
         if run.status in ("queued", "held"):
             end_waiting(ledger, message)
         else:

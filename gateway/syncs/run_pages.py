@@ -33,6 +33,7 @@ def run_page(view: StateView, run: RunRow) -> Shown:
         **run_line(run),
         "sync_name": f"{sync[0].mapping}/{sync[1].key}" if sync is not None else "",
         "stage": progress.stage,
+        "plan_digest": progress.digest,
         "approved_by": run.approved_by,
         "timeline": _timeline(view, run),
         "counters": counters_shown(run),

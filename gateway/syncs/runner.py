@@ -5,7 +5,7 @@ Everything a step does is in one transaction with the run's progress, so that wh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -15,11 +15,12 @@ from gateway.core.guards import check_guards, is_held, is_still_approved
 from gateway.core.rulebook import Rulebook
 from gateway.core.run_timing import is_list_due
 from gateway.core.sync_plan import PlanRules, RunKind, is_resend_due, kind_of_run
-from gateway.observe import metrics
 from gateway.store.api import StateStore, StateTx, StateView
-from gateway.store.sync_rows import IN_THE_MAKING, RunRow
-from gateway.syncs.alarms import end_held, raise_held
+from gateway.store.sync_rows import RunRow
+from gateway.syncs.ahead import Ahead, begun, listed_before, look_ahead
+from gateway.syncs.alarms import end_held
 from gateway.syncs.closing import close_run
+from gateway.syncs.holding import shelve
 from gateway.syncs.list_records import RecordsOfList
 from gateway.syncs.memory import (
     Progress,
@@ -29,8 +30,9 @@ from gateway.syncs.memory import (
     read_progress,
     with_mode,
 )
-from gateway.syncs.names import Standing, is_connected, source_quiet_s, standing_of
-from gateway.syncs.planner import LOOKS_AT_ALL, Page, count_page, operations_of, plan_page
+from gateway.syncs.names import FIRST_RUN_WAITS, Standing, is_connected, source_quiet_s, standing_in
+from gateway.syncs.planner import Page, count_page, digested, operations_of, plan_page
+from gateway.syncs.renewal import Refresh, Renewal
 from gateway.syncs.sending import end_waiting, keep, send, stop_run, undo
 from gateway.syncs.settling import (
     Attempted,
@@ -42,9 +44,6 @@ from gateway.syncs.settling import (
 from gateway.syncs.snapshots import keep_part
 from gateway.syncs.targets import move, settle_target
 from gateway.syncs.whole_lists import freeze, judge_list, mark, strip
-
-Refresh = Callable[[int, str, int, int], Awaitable[int | None]]
-"""(sync, mapping, audience, member behind which to go on) → the last member made anew, None at the end."""
 
 PIECE_ROWS = 1_000
 NOT_CONNECTED = "The platform's list is not known: give its `external_id`, or `create`, in the mapping's `audiences`."
@@ -71,7 +70,7 @@ class Runner:
         refresh: Refresh | None = None,
     ) -> None:
         """refresh: makes a page of a sync's records anew, where events can be read again."""
-        self._refresh = refresh
+        self.renewal = Renewal(state=state, rulebook=rulebook, refresh=refresh)
         self._state = state
         self._rulebook = rulebook
         self._clock = clock
@@ -88,34 +87,42 @@ class Runner:
             return await self._state.write(lambda tx: self._give_up(tx, run_id))
         if progress.stage == "plan":
             return await self._plan(run, standing, progress)
-        if progress.stage == "refresh" and self._refresh is not None:
+        if progress.stage == "refresh":
             return await self._refreshed(run, standing, progress)
+        if progress.stage == "count":
+            return await self._count(run, standing)
+        ahead = await self._state.read(lambda view: look_ahead(view, run, standing))
         lanes: set[str] = set()
-        went_on = await self._state.write(lambda tx: self._step(tx, run_id, lanes))
+        went_on = await self._state.write(lambda tx: self._step(tx, run_id, lanes, ahead))
         if lanes:
             self._wake_lanes(lanes)
         return went_on
 
     async def _refreshed(self, run: RunRow, standing: Standing, progress: Progress) -> bool:
         """One page of records is made anew; then the run begins."""
-        assert self._refresh is not None
-        sync = standing.sync
-        last = await self._refresh(sync.id, sync.mapping, sync.audience, progress.after)
-
-        version = standing.mapping.version
-        served = self._rulebook().mapping(sync.mapping)
-        is_same = served is not None and served[1].version == version
+        last = await self.renewal.page(standing, progress.after)
 
         def go_on(tx: StateTx) -> bool:
-            found, kept = tx.run(run.id), tx.sync(sync.id)
-            if found is None or kept is None or read_progress(found.progress).stage != "refresh":
+            found = tx.run(run.id)
+            if found is None or read_progress(found.progress).stage != "refresh":
                 return False
-            is_whole = is_same and kept.rendering == IN_THE_MAKING + version
-            if last is None and is_whole:
-                tx.save_sync(replace(kept, rendering=version))
             # Edited meanwhile: the first look sees that the records are of several versions, and has them made once more.
-            stage = "start" if last is None or not is_whole else "refresh"
+            is_same = self.renewal.keep(tx, standing, last)
+            stage = "start" if last is None or not is_same else "refresh"
             tx.save_run(replace(found, progress=encode_json(replace(progress, stage=stage, after=last or 0))))
+            return True
+
+        return await self._state.write(go_on)
+
+    async def _count(self, run: RunRow, standing: Standing) -> bool:
+        """Count what the plan passes over; then it begins."""
+        listed, settled = await self._state.read(lambda view: listed_before(view, run, standing.sync))
+
+        def go_on(tx: StateTx) -> bool:
+            found = tx.run(run.id)
+            if found is None or read_progress(found.progress).stage != "count":
+                return False
+            tx.save_run(begun(found, listed, settled))
             return True
 
         return await self._state.write(go_on)
@@ -144,23 +151,22 @@ class Runner:
         if run is None:
             return None, None
         sync = view.sync(run.sync)
-        audiences = {one.id: one for one in view.audiences()}
-        return run, standing_of(sync, audiences, self._rulebook()) if sync is not None else None
+        return run, standing_in(view, sync, self._rulebook()) if sync is not None else None
 
-    def _step(self, tx: StateTx, run_id: int, lanes: set[str]) -> bool:
+    def _step(self, tx: StateTx, run_id: int, lanes: set[str], ahead: Ahead) -> bool:
         run, standing = self.look(tx, run_id)
         if run is None or standing is None or run.status not in ("planning", "sending"):
             return False
         ledger = self.ledger(tx, run, standing)
-        went_on = self._stage(ledger, standing, lanes)
+        went_on = self._stage(ledger, standing, lanes, ahead)
         ledger.save()
         return went_on
 
-    def _stage(self, ledger: RunLedger, standing: Standing, lanes: set[str]) -> bool:
+    def _stage(self, ledger: RunLedger, standing: Standing, lanes: set[str], ahead: Ahead) -> bool:
         match ledger.progress.stage:
             case "start":
                 self._start(ledger, standing)
-            case "plan" | "refresh":
+            case "plan" | "refresh" | "count":
                 return True
             case "move":
                 return move(ledger)
@@ -168,6 +174,8 @@ class Runner:
                 freeze(ledger, standing)
             case "judge":
                 return self._judge(ledger, standing)
+            case "shelve":
+                return shelve(ledger, standing)
             case "keep":
                 keep(ledger)
             case "send":
@@ -177,11 +185,11 @@ class Runner:
             case "strip":
                 strip(ledger)
             case "snap":
-                keep_part(ledger, standing)
+                keep_part(ledger, standing, ahead.part)
             case "undo":
                 return undo(ledger)
             case "close":
-                close_run(ledger, standing)
+                close_run(ledger, standing, listed=ahead.listed)
                 return False
             case _:
                 assert_never(ledger.progress.stage)
@@ -191,7 +199,6 @@ class Runner:
     def _start(self, ledger: RunLedger, standing: Standing) -> None:
         run, tx, now_us = ledger.run, ledger.tx, ledger.now_us
         capabilities = standing.mapping.capabilities
-        is_fresh = standing.sync.rendering == standing.mapping.version
         ledger.run = run = replace(run, started_us=run.started_us or now_us, config=standing.mapping.version)
         if not standing.is_enabled:
             ledger.progress = Progress(stage="close", ends_as="skipped", outcome="destination_disabled")
@@ -205,6 +212,7 @@ class Runner:
         if not settle_target(ledger, standing, self._rulebook(), lambda other: self._end(tx, other)):
             return
         memory = _remember_mode(tx, run.sync, standing)
+        ledger.progress = replace(ledger.progress, mode=standing.options.mode)
         kind: str = run.kind or kind_of_run(
             is_first=not memory.has_run,
             mode=standing.options.mode,
@@ -214,10 +222,8 @@ class Runner:
             or is_resend_due(standing.options.resend_every_s, last_us=memory.all_added_us, now_us=now_us),
         )
         ledger.run = replace(run, kind=kind)
-        if self._refresh is not None and not is_fresh and kind not in ("clear", "live"):
-            sync = tx.sync(run.sync)
-            assert sync is not None, "its run is there"
-            tx.save_sync(replace(sync, rendering=IN_THE_MAKING + standing.mapping.version))
+        if kind not in ("clear", "live") and self.renewal.is_due(standing):
+            self.renewal.begin(tx, standing)
             ledger.progress = replace(ledger.progress, stage="refresh", after=0)
             return
         if kind == "replace":
@@ -230,13 +236,7 @@ class Runner:
             ledger.counters.list_before = tx.list_size(standing.sync.listed_run) if standing.sync.listed_run else 0
             ledger.progress = replace(ledger.progress, stage="freeze", after=0)
             return
-        ledger.counters.list_before = tx.listed_count(run.sync)
-        if kind not in LOOKS_AT_ALL and kind != "live":
-            settled = tx.settled_count(run.sync)
-            ledger.counters.considered += settled
-            ledger.counters.unchanged += settled
-            ledger.counters.members_in += settled
-        ledger.progress = replace(ledger.progress, stage="plan", after=0)
+        ledger.progress = replace(ledger.progress, stage="count", after=0)
 
     # single changes ------------------------------------------------------------------------------------------------
     def rules(self, standing: Standing, kind: str, *, removals_held: bool = False) -> PlanRules:
@@ -261,6 +261,7 @@ class Runner:
             about = None
             is_live = run.kind == "live"
             rules = self.rules(standing, run.kind, removals_held=is_live and view.held_run(run.sync) is not None)
+            rules = replace(rules, mode=progress.mode or rules.mode)
             if is_live:
                 about = view.erased_members(run.sync, limit=LIVE_MEMBERS_MAX)
                 if not rules.erasures_only:
@@ -288,7 +289,10 @@ class Runner:
                 ledger.log(row.member, operation="add", status="rejected", stage="mapping", code=planned.reason)
         is_done = page.after is None
         ledger.progress = replace(
-            ledger.progress, stage="judge" if is_done else "plan", after=0 if page.after is None else page.after
+            ledger.progress,
+            stage="judge" if is_done else "plan",
+            after=0 if page.after is None else page.after,
+            digest=digested(ledger.progress.digest, page),
         )
         ledger.save()
         return True
@@ -312,17 +316,9 @@ class Runner:
             is_stopped = not is_still_approved(held_before, facts, held_by=held_by, findings=findings)
         ledger.progress = replace(ledger.progress, facts=facts, findings=tuple(findings), planned_us=ledger.now_us)
         if is_stopped:
-            reason = (
-                " ".join(one.message for one in findings if one.reaction == "hold")
-                or "The first run waits for a person."
-            )
-            ledger.run = replace(run, status="held", reason=reason, approved_by="")
-            while tx.drop_plan(run.id, limit=PIECE_ROWS):
-                pass
-            tx.drop_list(run.id, limit=2**31)
-            raise_held(tx, standing, run=run.id, now_us=ledger.now_us, reason=reason)
-            metrics.SYNC_HELD.labels(standing.name).set(1)
-            return False
+            reason = " ".join(one.message for one in findings if one.reaction == "hold") or FIRST_RUN_WAITS
+            ledger.progress = replace(ledger.progress, stage="shelve", message=reason)
+            return True
         if run.kind != "live":  # a live run may go on beside a held one
             end_held(tx, standing, run=run.id, now_us=ledger.now_us)
         ledger.progress = replace(ledger.progress, stage="send" if run.kind == "replace" else "keep")
@@ -333,8 +329,7 @@ class Runner:
         """Stop a run of another sync: nothing more of it goes out."""
         sync = tx.sync(run.sync)
         assert sync is not None, "its run is there"
-        audiences = {one.id: one for one in tx.audiences()}
-        ledger = self.ledger(tx, run, standing_of(sync, audiences, self._rulebook()))
+        ledger = self.ledger(tx, run, standing_in(tx, sync, self._rulebook()))
         message = "Its list is kept by another run now."
         if run.status in ("queued", "held"):
             end_waiting(ledger, message)
@@ -348,16 +343,14 @@ class Runner:
         if run is None:
             return False
         ledger = self.ledger(tx, run, None)
-        if ledger.progress.stage in ("start", "move", "refresh"):
+        if ledger.progress.stage in ("start", "move", "refresh", "count"):
             ledger.progress = replace(ledger.progress, stage="close", ends_as="skipped", outcome="destination_disabled")
             close_run(ledger, None)
             ledger.save()
             return False
         if ledger.progress.stage != "undo":
-            ledger.progress = replace(
-                ledger.progress, stage="undo", ends_as="cancelled", message="The mapping is gone from the files."
-            )
-        went_on = undo(ledger)
+            stop_run(ledger, ends_as="cancelled", message="The mapping is gone from the files.")
+        went_on = shelve(ledger, None) if ledger.progress.stage == "shelve" else undo(ledger)
         if ledger.progress.stage == "close":
             close_run(ledger, None)
             went_on = False

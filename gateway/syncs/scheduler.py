@@ -13,19 +13,21 @@ from msgspec.structs import replace
 from gateway.core.errors import StoreError
 from gateway.core.rulebook import Rulebook
 from gateway.core.run_timing import catch_up_delays_s, due_now, first_run_at, on_tick
-from gateway.core.schedules import Continuous, next_list_tick, next_tick
+from gateway.core.schedules import Continuous, next_list_tick, next_tick, schedule_words
 from gateway.observe import logs, metrics
-from gateway.store import ListSnapshot
+from gateway.store import ListForetold, ListSnapshot
 from gateway.store.api import StateStore, StateTx
 from gateway.store.sync_rows import RunRow, SyncRow
 from gateway.syncs.crashes import doubt_claimed
 from gateway.syncs.file_entries import follow_files
 from gateway.syncs.memory import encode_json, read_memory, read_progress, was_erasure_tried
 from gateway.syncs.names import Standing, standings
-from gateway.syncs.runner import LIVE_MEMBERS_MAX, Refresh, Runner, moment
+from gateway.syncs.renewal import Refresh
+from gateway.syncs.runner import LIVE_MEMBERS_MAX, Runner, moment
 from gateway.syncs.settling import Attempted
 from gateway.syncs.targets import owe_clears
 from gateway.syncs.watch import Watch
+from gateway.syncs.whole_lists import ListTerms
 
 PARALLEL_RUNS_MAX = 4
 LOOK_S = 1.0  # a tick is met at most this late
@@ -83,6 +85,10 @@ class Syncs:
             return None
         return ListSnapshot(self._folder, run, found[1])
 
+    def foretold(self, standing: Standing, terms: ListTerms, members: int) -> ListForetold:
+        """The list that a run would freeze now; nothing is kept of it."""
+        return ListForetold(self._folder, standing.sync.id, members, keeps_out=terms.keeps_out, since_us=terms.since_us)
+
     async def goes_on(self, run: int) -> bool:
         """Whether a run still sends: it was neither stopped nor ended."""
         found = await self._state.read(lambda view: view.run(run))
@@ -95,6 +101,12 @@ class Syncs:
             by_run.setdefault(attempt.row.run, []).append(attempt)
         for run, of_run in by_run.items():
             self.runner.settled(tx, run, of_run)
+
+    def doubt_expired(self, tx: StateTx, *, now_us: int) -> None:
+        """What was on its way when a lane could not write what came of it: the same as after a crash."""
+        unsure = doubt_claimed(tx, self.runner, lease_until_us=now_us)
+        if unsure:
+            log.warning("syncs.recovered", operations_unsure=unsure)
 
     def wake(self) -> None:
         """Look now: something was settled, ordered or changed."""
@@ -148,8 +160,8 @@ class Syncs:
         follow_files(tx, self._rulebook(), now_us)
         all_standings = standings(tx, self._rulebook())
         for standing in all_standings:
-            sync = standing.sync
-            if sync.status in ("deleted", "deleting", "paused"):
+            standing = _noted(tx, standing)  # noqa: PLW2901 - the same with its memory as it is from here on
+            if standing.sync.status in ("deleted", "deleting", "paused"):
                 continue
             sync = self._scheduled(tx, standing, now_us)
             if not sync.next_us or sync.next_us > now_us:
@@ -281,6 +293,18 @@ class Syncs:
             if is_next and run.sync not in busy:
                 tx.save_run(replace(run, status="planning", started_us=run.started_us or now_us))
                 busy.add(run.sync)
+
+
+def _noted(tx: StateTx, standing: Standing) -> Standing:
+    """Note what the mapping says, so that it is known before the first run and while the sync is paused."""
+    memory, options = read_memory(standing.sync.memory), standing.options
+    said = (options.mode, schedule_words(options.schedule))
+    if standing.parked is not None or (memory.said_mode, memory.said_schedule) == said:
+        return standing
+    memory = replace(memory, said_mode=said[0], said_schedule=said[1])
+    sync = replace(standing.sync, memory=encode_json(memory))
+    tx.save_sync(sync)
+    return replace(standing, sync=sync)
 
 
 def _follows_events(standing: Standing, oldest_us: int, count: int, *, now_us: int) -> bool:

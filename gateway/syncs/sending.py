@@ -38,7 +38,7 @@ def keep(ledger: RunLedger) -> None:
         )
         tx.save_sync(replace(sync, memory=encode_json(memory)))
         return
-    rows = tx.planned(run.id, phase=phase, limit=PIECE_ROWS)
+    rows = tx.planned(run.id, phase=phase, limit=PIECE_ROWS)  # of these phases nothing is ever released
     records = {row.member: row for row in tx.records_of(run.sync, (one.member for one in rows))}
     for one in rows:
         body = read_body(one.body)
@@ -61,10 +61,10 @@ def send(ledger: RunLedger, standing: Standing, lanes: set[str]) -> bool:
     if phase is None:
         ledger.progress = replace(ledger.progress, stage="snap", after=0)
         return True
-    waiting, released = tx.planned_left(run.id, phase)
-    if not waiting or released >= RELEASED_MAX:
+    released = tx.released_count(run.id)
+    rows = tx.planned(run.id, phase=phase, limit=max(0, min(RELEASE_ROWS, RELEASED_MAX - released)))
+    if not rows:
         return False
-    rows = tx.planned(run.id, phase=phase, waiting=True, limit=min(RELEASE_ROWS, RELEASED_MAX - released))
     _release(ledger, standing, rows)
     lanes.add(standing.destination.key)
     return True
@@ -141,7 +141,10 @@ def end_waiting(ledger: RunLedger, message: str) -> None:
 
 def stop_run(ledger: RunLedger, *, ends_as: str, message: str) -> None:
     """Send nothing more of a run; what is on its way is awaited, the rest counts as cancelled."""
-    if ledger.progress.stage in ("start", "move", "refresh") and ledger.run.kind != "replace":
+    if ledger.progress.stage == "shelve":  # its plan is being taken out already, and nothing of it was sent
+        ledger.progress = replace(ledger.progress, ends_as=ends_as, message=message)
+        return
+    if ledger.progress.stage in ("start", "move", "refresh", "count") and ledger.run.kind != "replace":
         ledger.counters.list_before = ledger.tx.listed_count(ledger.run.sync)  # the plan was not begun
     ledger.run = replace(ledger.run, status="sending" if ledger.run.status == "held" else ledger.run.status)
     ledger.progress = replace(ledger.progress, stage="undo", ends_as=ends_as, message=message)

@@ -21,7 +21,6 @@ from gateway.store.api import StateTx
 from gateway.store.rows import DeliveryRow
 from gateway.store.sync_rows import ERASED, OUT, PlannedRow, RecordRow, RowResult, RunRow, Standing
 from gateway.syncs.memory import (
-    LIST,
     PUT,
     OperationBody,
     encode_body,
@@ -312,7 +311,7 @@ def settle_list(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
         if not attempt.is_final:
             ledger.progress = replace(progress, earlier="unsure" if result == "unsure" else progress.earlier)
             continue
-        ledger.tx.drop_planned(one.id for one in ledger.tx.planned(ledger.run.id, phase=LIST))
+        ledger.tx.drop_planned(one.id for one in ledger.tx.planned_of([attempt.row.id]).values())
         if attempt.skipped:
             ledger.progress = replace(progress, stage="close", ends_as="skipped", outcome=attempt.skipped)
         else:

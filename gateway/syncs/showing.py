@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.core.sync_health import HealthFacts, health_of
+from gateway.store.alert_rows import AlertRow
 from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
 from gateway.store.sync_rows import IN_THE_MAKING, RecordShares, RowResult, RunRow, SyncRow
 from gateway.syncs.memory import SyncMemory, read_counters, read_memory, read_progress
-from gateway.syncs.names import sync_name
+from gateway.syncs.names import sync_name, sync_names
 
 Shown = dict[str, object]
 
@@ -49,6 +50,23 @@ def sync_page(view: StateView, sync: SyncRow, audience: AudienceRow, *, now_us: 
             for one in view.alerts(sync.id)
         ],
         "runs": [{**run_line(run), "counters": counters_shown(run)} for run in runs],
+    }
+
+
+def shown_alerts(view: StateView, *, sync: int = 0) -> list[Shown]:
+    """Alerts that stand, of all syncs or of one, JSON-ready."""
+    names = sync_names(view)
+    return [{"sync": names.get(row.sync, str(row.sync)), **shown_alert(row)} for row in view.alerts(sync)]
+
+
+def shown_alert(row: AlertRow) -> Shown:
+    """One alert, JSON-ready."""
+    return {
+        "name": row.name,
+        "level": row.level,
+        "since_us": row.since_us,
+        "told_us": row.told_us,
+        "message": row.message,
     }
 
 
@@ -123,12 +141,14 @@ def _sync(view: StateView, sync: SyncRow, audience: AudienceRow) -> Shown:
         "status_error": sync.status_error,
         "health": health.word,
         "why": health.why,
-        "mode": memory.mode,
-        "sync_mode": memory.mode,
+        "mode": memory.said_mode or memory.mode,
+        "sync_mode": memory.said_mode or memory.mode,
+        "schedule": memory.said_schedule,
         "audience_size": audience.members,
         "list_size": sync.listed,
         "open_run": shown_open.id if shown_open is not None else None,
         "next_us": sync.next_us,
+        "next_at": iso(sync.next_us),
         "last_run": sync.last_run,
         "last_synced_us": sync.last_synced_us,
         "last_synced_at": iso(sync.last_synced_us),
@@ -145,7 +165,10 @@ def _wrong(run: RunRow) -> int:
 def _difference(view: StateView, sync: SyncRow, memory: SyncMemory, shares: RecordShares) -> Shown:
     """Who makes up the difference between the audience and the list, by why."""
     problems = view.problem_counts(sync.id)
-    is_additive, is_subtractive = memory.mode == "additive", memory.mode == "subtractive"
+    mode = (
+        memory.said_mode or memory.mode
+    )  # an edit holds from the next run on, which is the one that sends the difference
+    is_additive, is_subtractive = mode == "additive", mode == "subtractive"
     return {
         "to_add": 0 if is_subtractive else shares.to_add,
         "to_track": shares.to_add if is_subtractive else 0,

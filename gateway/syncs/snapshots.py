@@ -9,7 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.store.api import StateView
-from gateway.store.sync_rows import ABSENT
+from gateway.store.sync_rows import ABSENT, RunRow
+from gateway.syncs.memory import read_counters, read_progress
 from gateway.syncs.names import Standing
 from gateway.syncs.settling import RunLedger, member_reference
 from gateway.syncs.showing import Shown
@@ -24,22 +25,45 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
-def keep_part(ledger: RunLedger, standing: Standing) -> None:
-    """Keep one part of the run's snapshot; at its end, or where none is wanted, the run may close."""
-    progress, run = ledger.progress, ledger.run
-    if not standing.options.snapshots_kept or not ledger.counters.accepted_total or run.kind == "live":
-        ledger.progress = replace(progress, stage="close")
-        return
-    rows = ledger.tx.records(run.sync, after=(progress.after, 2**62), limit=PART_RECORDS)
+class SnapshotPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The next part of a snapshot, packed. after: the member it begins behind; last: its last member, None at the end."""
+
+    after: int
+    last: int | None
+    members: int
+    body: bytes
+
+
+def is_kept(run: RunRow, standing: Standing) -> bool:
+    """Whether a run's snapshot is kept: it has changed something, and looked at everybody."""
+    is_wanted = standing.options.snapshots_kept > 0 and run.kind != "live"
+    return is_wanted and read_counters(run.counters).accepted_total > 0
+
+
+def next_part(view: StateView, run: RunRow) -> SnapshotPart:
+    """The part that a run's snapshot goes on with."""
+    after = read_progress(run.progress).after
+    rows = view.records(run.sync, after=(after, 2**62), limit=PART_RECORDS)
     entries = [
         (row.member, row.line, row.state, row.sent_fingerprint[:FINGERPRINT_BYTES])
         for row in rows
         if row.state != ABSENT
     ]
-    ledger.tx.add_snapshot_part(run.id, progress.part, len(entries), zlib.compress(_encode(entries), 6))
-    is_last = len(rows) < PART_RECORDS
+    last = rows[-1].member if len(rows) == PART_RECORDS else None
+    return SnapshotPart(after=after, last=last, members=len(entries), body=zlib.compress(_encode(entries), 6))
+
+
+def keep_part(ledger: RunLedger, standing: Standing, part: SnapshotPart | None) -> None:
+    """Keep one part of the run's snapshot; at its end, or where there is none, the run may close."""
+    progress, run = ledger.progress, ledger.run
+    if part is None:
+        ledger.progress = replace(progress, stage="close")
+        return
+    assert part.after == progress.after, "a run has one step at a time"
+    ledger.tx.add_snapshot_part(run.id, progress.part, part.members, part.body)
+    is_last = part.last is None
     ledger.progress = replace(
-        progress, stage="close" if is_last else "snap", part=progress.part + 1, after=0 if is_last else rows[-1].member
+        progress, stage="close" if is_last else "snap", part=progress.part + 1, after=part.last or 0
     )
     if is_last:
         for old in ledger.tx.snapshot_runs(run.sync)[standing.options.snapshots_kept :]:

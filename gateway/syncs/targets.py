@@ -240,10 +240,8 @@ def _begin(
     # A live run's few members are among those of the whole run that a new list begins with.
     ledger.run = replace(ledger.run, kind="" if ledger.run.kind == "live" else ledger.run.kind)
     ledger.progress = replace(ledger.progress, stage="move", after=0, line=_FIRST_LINE)
-    log.info(
-        "sync.target_changed", sync=standing.name, run_id=ledger.run.id, is_known=is_known,
-        on_target_change=standing.options.on_target_change,
-    )  # fmt: skip
+    told = {"sync": standing.name, "run_id": ledger.run.id, "on_target_change": standing.options.on_target_change}
+    tx.when_committed(lambda: log.info("sync.target_changed", is_known=is_known, **told))
 
 
 def _is_known(found: SyncRow, now_us: int) -> bool:

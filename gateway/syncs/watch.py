@@ -20,7 +20,7 @@ from gateway.store.alert_rows import AlertRow, WaitingCount
 from gateway.store.api import StateStore, StateTx, StateView
 from gateway.store.sync_rows import RunRow
 from gateway.syncs.alarms import SYNC_IS_GONE, About, about, end_alerts, is_change, settle_alerts
-from gateway.syncs.names import Standing, standings, sync_name
+from gateway.syncs.names import Standing, standings, sync_names
 from gateway.syncs.record_walk import RecordWalk, Waiting
 from gateway.syncs.runner import moment
 from gateway.syncs.size_history import SizeHistory, read_sizes, size_key, with_size
@@ -254,6 +254,5 @@ def _durations(runs: list[RunRow]) -> tuple[float, ...]:
 def _gone(view: StateView, syncs: set[int]) -> dict[int, str]:
     if not syncs:
         return {}
-    audiences = {one.id: one for one in view.audiences()}
-    names = {one.id: sync_name(one, audiences[one.audience]) for one in view.syncs() if one.audience in audiences}
+    names = sync_names(view)
     return {sync: names.get(sync, str(sync)) for sync in sorted(syncs)}

@@ -5,11 +5,15 @@ The upload is one delivery that points at the frozen list. A member's lines coun
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
+from gateway.store.api import StateView
 from gateway.store.sync_rows import PlannedRow
-from gateway.syncs.memory import LIST, OperationBody, encode_body
+from gateway.syncs.memory import LIST, OperationBody, Stage, encode_body
 from gateway.syncs.names import Standing
+from gateway.syncs.planner import chained
 from gateway.syncs.settling import RunLedger
 
 FREEZE_MEMBERS = 5_000
@@ -23,17 +27,40 @@ def remembered_since_us(forget_after_s: int | None, now_us: int) -> int:
     return 0 if forget_after_s is None else now_us - forget_after_s * 1_000_000
 
 
+class ListTerms(NamedTuple):
+    """Who stands on a list. keeps_out: those who left, too. since_us: of those who are in, who was named since; 0 for all."""
+
+    keeps_out: bool
+    since_us: int
+
+
+def terms_of_list(standing: Standing, now_us: int) -> ListTerms:
+    """Of a run that starts now."""
+    forget_after_s = standing.options.forget_after_s
+    return ListTerms(standing.options.mode == "additive", remembered_since_us(forget_after_s, now_us))
+
+
 def freeze(ledger: RunLedger, standing: Standing) -> None:
     """Copy one page of members into the run's list."""
-    last = ledger.tx.freeze_page(
-        ledger.run.id,
-        ledger.run.sync,
-        after=ledger.progress.after,
-        members=FREEZE_MEMBERS,
-        keeps_out=standing.options.mode == "additive",
-        since_us=remembered_since_us(standing.options.forget_after_s, ledger.run.started_us),
+    tx, sync, progress = ledger.tx, ledger.run.sync, ledger.progress
+    terms = terms_of_list(standing, ledger.run.started_us)
+    if progress.mode:
+        terms = terms._replace(keeps_out=progress.mode == "additive")
+    digest, _last = digested_page(tx, sync, terms, digest=progress.digest, after=progress.after)
+    last = tx.freeze_page(
+        ledger.run.id, sync, after=progress.after, members=FREEZE_MEMBERS, keeps_out=terms.keeps_out,
+        since_us=terms.since_us,
+    )  # fmt: skip
+    stage: Stage = "judge" if last is None else "freeze"
+    ledger.progress = replace(progress, stage=stage, after=last or 0, digest=digest)
+
+
+def digested_page(view: StateView, sync: int, terms: ListTerms, *, digest: str, after: int) -> tuple[str, int | None]:
+    """The digest of a list's plan with one more page in it, as `planner.digested` has it; and where to go on."""
+    rows, last = view.wants(
+        sync, after=after, members=FREEZE_MEMBERS, keeps_out=terms.keeps_out, since_us=terms.since_us
     )
-    ledger.progress = replace(ledger.progress, stage="judge" if last is None else "freeze", after=last or 0)
+    return chained(digest, (f"{member} replace {fingerprint.hex()}" for member, fingerprint in rows)), last
 
 
 def judge_list(ledger: RunLedger, standing: Standing) -> bool:

@@ -100,6 +100,7 @@ REFUSED = [
     ("GET", "/api/deliveries?state=lost", None, 400, "invalid_state"),
     ("GET", "/api/deliveries/1", None, 404, "unknown_delivery"),
     ("GET", "/api/deliveries/" + "9" * 30, None, 404, "unknown_delivery"),
+    ("GET", "/api/deliveries/" + "9" * 5000, None, 404, "unknown_path"),
     ("POST", "/api/lanes/nowhere/pause", None, 404, "unknown_lane"),
     ("POST", "/api/lanes/no/where/resume", None, 404, "unknown_lane"),
     ("POST", "/api/lanes/nowhere/probe", None, 404, "unknown_lane"),

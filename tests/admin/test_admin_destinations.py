@@ -392,7 +392,7 @@ async def test_the_command_goes_through_the_engine_that_runs(
             assert (code, json.loads(text)["origin"]) == (0, "created")
             assert ("any one/else", 0) in partner.list_sizes()
             code, text = await ran("delete-list", "nw/nobody/vip", "--yes")
-            assert (code, "names no list" in text) == (1, True)
+            assert (code, "names no list" in text) == (2, True)
     finally:
         await server.stop(1.0)
 
@@ -420,6 +420,6 @@ def test_the_command_works_on_lists_without_an_engine(tmp_path: Path) -> None:
         assert ("Fresh/buyers", 0) in partner.list_sizes()
         assert ran("delete-list", target, "--yes") == (0, f"{json.loads(text)['audience_id']} is deleted\n")
         assert ("Fresh/buyers", 0) not in partner.list_sizes()
-        assert ran("find-list", "nw/nobody/fresh")[0] == 1
+        assert ran("find-list", "nw/nobody/fresh")[0] == 2
         (project / "nw.json").write_text("{")
         assert ran("find-list", target)[0] == 2

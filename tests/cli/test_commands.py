@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -78,8 +80,25 @@ def test_help_lists_every_command_and_the_exit_codes(idle: Project) -> None:
     assert helped.returncode == 0
     assert all(f"\n  {name} " in helped.stdout for name in _COMMANDS)
     assert "Exit codes: 0 good" in helped.stdout
+    assert "..." not in helped.stdout.partition("Commands:")[2], "a line does not fit beside its command"
     assert versioned.stdout.startswith("gateway, version ")
     assert (misspelt.returncode, "No such command" in misspelt.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("gateway.cli", {"msgspec", "rich", "asyncio"}),
+        ("gateway.cli.syncs", {"structlog", "sqlite_utils", "httpx", "gateway.core.fql", "gateway.destinations"}),
+        ("gateway.cli.operating", {"structlog", "sqlite_utils", "httpx", "gateway.core.fql", "gateway.destinations"}),
+        ("gateway.service.ingest_role", {"sqlite_utils", "httpx", "gateway.core.fql", "gateway.destinations"}),
+    ],
+)
+def test_a_start_does_not_wait_for_what_it_does_not_use(module: str, without: set[str]) -> None:
+    """Libraries that take long to load; `gateway sync list` once took a second for them."""
+    asked = f"import sys, {module}; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=WAIT_S, check=True)
+    assert without & set(ran.stdout.split()) == set()
 
 
 def test_init_makes_a_project_and_touches_nothing_that_is_there(idle: Project) -> None:

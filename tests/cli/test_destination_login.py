@@ -49,6 +49,7 @@ def ran(tmp_path: Path, desk: TheTradeDesk, taboola: Taboola) -> Iterator[Ran]:
                 "mappings": [
                     {"name": "All", "audiences": {
                         "vip": {"account_id": "demo-advertiser", "create": True},
+                        "short": {"account_id": "demo-advertiser", "create": True, "ttl_in_hours": 24},
                         "old": {"account_id": "demo-advertiser", "external_id": "77"},
                     }}
                 ],
@@ -101,8 +102,22 @@ def test_credentials_that_do_not(ran: Ran, stem: str) -> None:
 
 
 def test_a_file_that_is_not_there(ran: Ran) -> None:
-    """Nothing is asked."""
-    assert ran("login", "nothing")[0] == 2
+    """Nothing is asked, and what is missing is told, whatever is wrong with other files."""
+    code, text = ran("login", "nothing", TOKEN="")
+    assert (code, "nothing.json" in text.replace("\n", "")) == (2, True)
+
+
+def test_a_fault_in_another_file_is_no_matter(ran: Ran) -> None:
+    """The others' secret is not set."""
+    assert ran("login", "tb", TOKEN="")[0] == 0
+    assert ran("find-list", "tb/all/old", TOKEN="")[0] == 0
+    assert ran("login", "sa", TOKEN="")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["tb", "tb/all", "tb/none/vip", "none/all/vip", "tb/all/nobody"])
+def test_a_list_that_has_no_place_is_a_mistake_of_the_one_who_asks(ran: Ran, name: str) -> None:
+    """Told apart from a list that is not there."""
+    assert ran("find-list", name)[0] == 2
 
 
 def test_segments_by_hand(ran: Ran, desk: TheTradeDesk) -> None:
@@ -132,4 +147,7 @@ def test_audiences_by_hand(ran: Ran, taboola: Taboola) -> None:
     assert ran("find-list", "tb/all/vip") == (0, "1001  known from: kept\n")
     code, text = ran("delete-list", "tb/all/vip", "--yes")
     assert (code, "own pages" in text) == (1, True)
+    there = taboola.create("demo-advertiser", "short", ttl_in_hours=48)
+    code, text = ran("create-list", "tb/all/short")
+    assert (code, f"{there.number} is made" in text, "with another ttl_in_hours" in text) == (0, True, True)
     assert ran("find-list", "sa/all/vip")[0] == 1

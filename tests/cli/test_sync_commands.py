@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Itera
     mappings[0]["sync"] = {"mode": "mirror", "schedule": {"manual": True}}
     made.write("stackadapt.json", mapping)
     try:
-        made.serve()
+        made.serve("--single")
         for number in range(PEOPLE):
             (made.folder / f"e{number}.json").write_text(json.dumps(event(number)))
         assert made.command("send", *(f"e{number}.json" for number in range(PEOPLE))).returncode == 0
@@ -123,7 +125,36 @@ def test_a_held_run_exits_with_three_and_an_approved_one_with_its_end(project: P
     page = project.command("run", "show", str(run["id"]))
     assert (page.returncode, "empty_audience" in page.stdout) == (3, True)
     assert "held" in project.command("sync", "show", NAME).stdout
+    told, of_one, whole = project.together(
+        ("sync", "alerts"), ("sync", "alerts", NAME, "--json"), ("sync", "plan", NAME, "--json")
+    )
+    assert (told.returncode, "empty_audience" in told.stdout or "held" in told.stdout) == (0, True)
+    (alert,) = json_of(of_one)
+    assert (alert["sync"], alert["name"], alert["level"]) == (NAME, "held", "critical")
+    planned = json_of(whole, 3)
+    assert page.stdout.count(planned["plan_digest"]) == 1
     assert project.command("run", "approve", str(run["id"]), "--wait").returncode == 0
+
+
+def test_what_asks_the_engine_says_so_where_none_answers(tmp_path: Path) -> None:
+    """None runs; or one died and somebody else has its number. Exit code 1, one sentence, nothing else."""
+    project = Project(tmp_path / "project", "http://127.0.0.1:9")
+    folder = project.folder / "data" / "run"
+    folder.mkdir(parents=True)
+    asked = (
+        ("sync", "plan", NAME),
+        ("sync", "plan", NAME, "--json"),
+        ("sync", "explain", NAME, "--member", "user_id:u-1"),
+    )
+    for ran in project.together(*asked):
+        assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+        assert "No engine runs" in ran.stderr
+        assert "gateway serve" in ran.stderr
+    left = {"role": "engine", "pid": os.getpid(), "host": "127.0.0.1", "port": 9}
+    (folder / "engine.json").write_text(json.dumps(left))
+    for ran in project.together(*asked):
+        assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+        assert "does not answer" in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.core.schedules import (
     next_list_tick,
     next_tick,
     parse_schedule,
+    schedule_words,
     stale_at,
     ticks_between,
 )
@@ -277,3 +278,26 @@ def test_a_sync_is_stale_two_ticks_and_ten_minutes_after_its_last_good_run() -> 
     """Never, where there are no ticks."""
     assert stale_at(HOURLY, last_good_at=at("05-04 10:07")) == at("05-04 12:10")
     assert stale_at(Manual(), last_good_at=at("05-04 10:07")) is None
+
+
+WORDS = [
+    ({"manual": True}, "by hand"),
+    ({"every": "15m", "at": "00:05"}, "every 15 minutes from 00:05 UTC"),
+    ({"every": "1h", "at": "00:30"}, "every hour from 00:30 UTC"),
+    ({"every": "12h", "at": "06:00"}, "every 12 hours from 06:00 UTC"),
+    ({"every": "24h", "at": "09:00"}, "every day at 09:00 UTC"),
+    ({"daily": "03:00"}, "every day at 03:00 UTC"),
+    ({"weekly": {"on": "mon", "at": "09:00"}}, "every week on mon at 09:00 UTC"),
+    ({"weekly": {"on": "sun"}}, "every week on sun at 00:00 UTC"),
+    ({"cron": "0 9 * * 1-5", "tz": "Europe/Berlin"}, "cron 0 9 * * 1-5 (Europe/Berlin)"),
+    (
+        {"continuous": {"max_delay": "30s", "reconcile": {"daily": "03:00"}}},
+        "as events come, within 30 seconds; a whole run every day at 03:00 UTC",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "words"), WORDS)
+def test_a_schedule_is_said_in_words(value: object, words: str) -> None:
+    """Times with their zone."""
+    assert schedule_words(schedule_of(value)) == words

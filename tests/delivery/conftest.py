@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -227,21 +227,35 @@ def mapping_maker() -> Callable[..., CompiledMapping]:
     return mapping_of
 
 
+class EmptyList:
+    """A run's list, where nobody looks into it."""
+
+    members = 0
+
+    def rows(self) -> Iterator[tuple[str, dict[str, object]]]:
+        return iter(())
+
+
 class RecordingRuns:
-    """The syncs' side: keeps what it is told. stopped: runs that send nothing more."""
+    """The syncs' side: keeps what it is told. stopped: runs that send nothing more; lists: those of whole lists."""
 
     def __init__(self) -> None:
         self.told: list[RunAttempt] = []
         self.stopped: set[int] = set()
+        self.doubted: list[int] = []
+        self.lists: set[int] = set()
 
-    async def snapshot(self, _run: int) -> None:
-        return None
+    async def snapshot(self, run: int) -> EmptyList | None:
+        return EmptyList() if run in self.lists else None
 
     async def goes_on(self, run: int) -> bool:
         return run not in self.stopped
 
     def settled(self, _tx: StateTx, attempts: Sequence[RunAttempt], *, now_us: int) -> None:
         self.told += attempts
+
+    def doubt_expired(self, tx: StateTx, *, now_us: int) -> None:
+        self.doubted += tx.run_deliveries_claimed(lease_until_us=now_us)
 
     def wake(self) -> None:
         pass
@@ -316,12 +330,13 @@ class Rig:
         mapping: str = "m",
         member: int | None = None,
         run: int = 0,
+        operation: str = "enter",
         **more: Any,
     ) -> None:
         """Record deliveries with `n` and wake the lane. member: None gives each its own person."""
         rows = [
             NewDelivery(
-                lane, f"{lane}/{mapping}", 0, n + 1 if member is None else member, "enter",
+                lane, f"{lane}/{mapping}", 0, n + 1 if member is None else member, operation,
                 msgspec.json.encode({"n": n, **more}), Place(1, 1, 0), self.clock(), self.clock(), run=run,
             )
             for n in numbers

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.rulebook import LaneBounds
-from gateway.delivery.bounds import LaneLimits, Slots, limits_of
+from gateway.delivery.bounds import LaneLimits, Slots, Throttle, limits_of
 
 pytestmark = pytest.mark.anyio
 RigOf = Callable[..., AbstractAsyncContextManager[Any]]
@@ -35,6 +35,7 @@ class Configured:
         (None, Bounded(), (8, 10.0)),
         (LaneBounds(concurrency=2), None, (2, 50.0)),
         (LaneBounds(requests_per_second=0.5), Bounded(), (8, 0.5)),
+        (LaneBounds(requests_per_second=0.01, concurrency=32), Bounded(), (1, 0.01)),  # else they wait too long
         (LaneBounds(concurrency=32, requests_per_second=500.0), Bounded(), (32, 500.0)),
     ],
 )
@@ -106,6 +107,19 @@ async def test_a_new_rate_counts_from_the_next_request_on(rig_of: RigOf, mapping
         await rig.owe(range(1, 60))
         await rig.empty()  # a minute at the old rate, and the rig waits ten seconds
         assert len(rig.partner.answered) == 60
+
+
+async def test_a_request_that_waits_for_the_old_rate_takes_the_new_one() -> None:
+    """One in a hundred seconds, then as many as there are; a wait that is cut off for good stays cut off."""
+    throttle = Throttle(LaneLimits(requests_per_s=0.01))
+    await throttle.may_send()
+    waiting = [asyncio.create_task(throttle.may_send()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    assert throttle.change(LaneLimits(requests_per_s=10_000.0))
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in ends] == [asyncio.CancelledError, type(None), type(None)]
 
 
 # the semaphore -----------------------------------------------------------------------------------------------------------

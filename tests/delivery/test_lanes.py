@@ -13,10 +13,12 @@ from structlog.testing import capture_logs
 from gateway.core.errors import StoreError
 from gateway.core.events import Place
 from gateway.core.retries import FAILURES_MAX
+from gateway.core.sync_options import WHOLE_LISTS
 from gateway.delivery import operations, send
 from gateway.delivery.batches import halving_requests_max
 from gateway.delivery.bounds import LaneLimits
 from gateway.delivery.notes import NOTE_BYTES_MAX, LaneNotes
+from gateway.delivery.worker import CLAIM_S_MAX, LEASE_S, LIST_LEASE_S
 from gateway.store.rows import NewDelivery
 
 pytestmark = pytest.mark.anyio
@@ -626,19 +628,84 @@ async def test_settling_is_tried_again_while_the_store_is_in_trouble(
     """The partner has it: a full disk must not send it twice."""
     monkeypatch.setattr(send, "SETTLE_WAIT_S", 0.0)
     async with rig_of() as rig:
-        write, trouble = rig.state.write, [3]
-
-        async def failing_write(work: Any) -> Any:
-            if getattr(work, "func", None) is send._write and trouble[0]:
-                trouble[0] -= 1
-                raise StoreError("the disk is full")
-            return await write(work)
-
-        rig.state.write = failing_write
+        trouble = _fail_to_settle(rig, 3)
         await rig.owe([0])
         rig.start()
         await rig.empty()
         assert (rig.partner.requests, trouble) == ([[0]], [0])
+
+
+async def test_what_could_not_be_settled_is_left_for_its_run_to_judge(
+    rig_of: RigOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its lease is over the run hears of it, before it is given back; what was forwarded is given back at once."""
+    monkeypatch.setattr(send, "SETTLE_S_MAX", 0.0)
+    async with rig_of() as rig:
+        trouble = _fail_to_settle(rig, 2)
+        await rig.owe([0], run=7)
+        await rig.owe([1])
+        rig.start()
+        await rig.until(lambda: not trouble[0])
+        await rig.signal.until(lambda: _is_left(rig, [(0, "due", 0), (7, "claimed", 0)]))
+        assert rig.runs.doubted == []
+        (kept,) = [row.id for row in await rig.rows("claimed")]
+        rig.advance(LEASE_S + 60)
+        rig.lanes.rulebook_changed()  # its housekeeping looks at leases, too
+        await rig.empty()
+        assert rig.runs.doubted == [kept]
+        assert sorted(rig.partner.requests) == [[0], [0], [1], [1]]
+
+
+def _fail_to_settle(rig: Any, times: int) -> list[int]:
+    """Let the store refuse the next settlements; how many it still will."""
+    write, trouble = rig.state.write, [times]
+
+    async def failing_write(work: Any) -> Any:
+        if getattr(work, "func", None) is send._write and trouble[0]:
+            trouble[0] -= 1
+            raise StoreError("the disk is full")
+        return await write(work)
+
+    rig.state.write = failing_write
+    return trouble
+
+
+async def _is_left(rig: Any, expected: list[tuple[int, str, int]]) -> bool:
+    return sorted((row.run, row.state, row.failures) for row in await rig.rows()) == expected
+
+
+# bounds in time ----------------------------------------------------------------------------------------------------
+
+
+def test_no_lease_ends_under_an_attempt() -> None:
+    """Waiting for its turn, the attempt, and writing what came of it."""
+    assert CLAIM_S_MAX + send.ATTEMPT_S_MAX + send.SETTLE_S_MAX < LEASE_S
+    assert CLAIM_S_MAX + send.LIST_ATTEMPT_S_MAX + send.SETTLE_S_MAX < LIST_LEASE_S
+
+
+async def test_a_whole_list_has_a_long_attempt_and_a_long_lease(
+    rig_of: RigOf, mapping_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not cut off with the single change beside it, which may take as good as no time here."""
+    monkeypatch.setattr(send, "ATTEMPT_S_MAX", 0.05)
+    async with rig_of() as rig:
+        rig.runs.lists = {7}
+        rig.set_lane("a", mappings=[mapping_of("a/m", capabilities=WHOLE_LISTS)])
+        rig.partner.answer = lambda _records: HANG
+        await rig.owe([0], run=7, operation="replace")
+        rig.start()
+        await rig.until(lambda: rig.partner.at_once == 1)
+        await rig.owe([1])
+        await rig.signal.until(lambda: _is_left(rig, [(0, "due", 1), (7, "claimed", 0)]))
+        ends_us = rig.clock() + LIST_LEASE_S * S
+        for lease_until_us, claimed in ((ends_us - 1, 0), (ends_us, 1)):
+            found = await rig.state.write(
+                lambda tx, until=lease_until_us: tx.run_deliveries_claimed(lease_until_us=until)
+            )
+            assert len(found) == claimed
+        rig.partner.let_go()
+        await rig.settled(2)
+        assert await _is_left(rig, [(0, "due", 1)])
 
 
 # the rulebook changes ----------------------------------------------------------------------------------------------

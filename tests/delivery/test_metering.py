@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from alert_receivers import WebhookReceiver
 
-from gateway.core.http_messages import NoAnswerError, Request
+from gateway.core.http_messages import Answer, NoAnswerError, Request
+from gateway.delivery.bounds import LaneLimits, RatedHttp, Throttle
 from gateway.delivery.metering import MeteredHttp
 from gateway.destinations.http_client import PartnerHttp
 from gateway.observe import metrics
@@ -31,3 +34,20 @@ async def test_each_request_is_counted_by_its_status() -> None:
     assert counted == {"200": 0, "429": 1, "503": 2, "none": 1}
     assert metrics.SYNC_REQUEST_S.labels(LANE)._sum.get() > 0
     await http.aclose()
+
+
+async def test_waiting_for_the_rate_is_no_part_of_a_request() -> None:
+    """Else a slow rate would look like a slow platform."""
+
+    class Way:
+        async def send(self, _request: Request) -> Answer:
+            return Answer(status=200)
+
+    class Slow(Throttle):
+        async def may_send(self) -> None:
+            await asyncio.sleep(0.3)
+
+    way, metered = RatedHttp(Way(), Slow(LaneLimits())).around(lambda inner: MeteredHttp(inner, "rated-lane"))
+    await way.send(Request(method="POST", url="https://example.com", headers={}, body=b"12"))
+    assert metered.bytes == 2
+    assert metrics.SYNC_REQUEST_S.labels("rated-lane")._sum.get() < 0.2

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from functools import cache
 
 import msgspec
 import pytest
@@ -30,8 +31,14 @@ from gateway.sandbox.server import SandboxServer, shipped_partners
 
 def list_snapshot(payload):
     """The payload's person, many times over."""
+    return _many(msgspec.json.encode(payload))
+
+
+@cache
+def _many(payload):
+    one = msgspec.json.decode(payload)
     return HeldSnapshot(
-        people=tuple((f"user_id:{n}", {**payload, "email": f"{n}.{payload['email']}"}) for n in range(LIST_PEOPLE))
+        people=tuple((f"user_id:{n}", {**one, "email": f"{n}.{one['email']}"}) for n in range(LIST_PEOPLE))
     )
 
 
@@ -69,6 +76,12 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def batches(destination, corrections):
     """For each action: two people entering and one leaving, in one batch."""
+    return _batches(destination.definition.slug, corrections)
+
+
+@cache
+def _batches(slug, corrections):
+    destination = EVERY[slug]
     sample = SAMPLES[destination.definition.slug]
     made = []
     for action in destination.definition.actions:
@@ -117,7 +130,19 @@ def perform(destination, batch, answer):
     context = Context(
         http=OneAnswer(answer, destination), notes=FreshNotes(), now_us=NOW_US, snapshot=snapshot_of(batch)
     )
-    return asyncio.run(destination.perform(batch, context))
+    return runner().run(destination.perform(batch, context))
+
+
+@cache
+def runner():
+    """One event loop for all that is performed: a thousand of them take longer than what runs in them."""
+    return asyncio.Runner()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed_runner():
+    yield
+    runner().close()
 
 
 def assert_private(text):

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import logging
+import random
 import socket
 import ssl
 import zlib
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.http_messages import ANSWER_BYTES_MAX, NoAnswerError, Request
+from gateway.destinations import http_client
 from gateway.destinations.http_client import PartnerHttp
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +128,37 @@ async def test_a_file_is_streamed_with_its_length(tmp_path: Path) -> None:
     assert f"content-length: {len(content)}" in [line.lower() for line in head]
     assert not [line for line in head if line.lower().startswith("transfer-encoding")]
     assert body == content
+
+
+@pytest.mark.parametrize("size", [http_client.BODY_BYTES_AT_ONCE, http_client.BODY_BYTES_AT_ONCE + 1])
+async def test_a_large_body_arrives_whole_with_its_length(size: int) -> None:
+    """As one piece or as many: aiohttp warns of larger ones, and warnings are errors here."""
+    content = random.Random(size).randbytes(size)
+    seen: list[tuple[list[str], bytes]] = []
+    async with serving(answering(ok(b"kept"), seen)) as url, client() as http:
+        assert (await http.lane(allow_private=True).send(post(url, content))).body == b"kept"
+    head, body = seen[0]
+    assert [line for line in head if line.lower().startswith(("content-length", "transfer-encoding"))] == [
+        f"content-length: {size}"
+    ]
+    assert body == content
+
+
+@pytest.mark.parametrize(("connect_s", "timeout_s"), [(0.1, 30.0), (None, 0.2), (30.0, 0.2)])
+async def test_a_connection_that_does_not_come_about_is_not_waited_for_all_the_time(
+    connect_s: float | None, timeout_s: float
+) -> None:
+    """A server that never says a word of TLS: the request's own bound, and at most half of the whole time."""
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+
+    async with serving(silent) as url, client() as http, asyncio.timeout(5):
+        request = post(url.replace("http:", "https:"), connect_s=connect_s, timeout_s=timeout_s)
+        with pytest.raises(NoAnswerError) as error:
+            await http.lane(allow_private=True).send(request)
+    assert (error.value.reason, error.value.sent) == ("no connection within the time allowed", False)
 
 
 async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -372,7 +405,23 @@ async def test_certificates_are_verified(ca_file: str | None, is_trusted: bool) 
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "127.1", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "169.254.169.254"]
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "127.0.0.1.",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "somebody@127.0.0.1",
+        "a@b@127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+    ],
 )
 async def test_private_addresses_are_refused_unless_the_operator_wrote_them(host: str) -> None:
     """By literal, by name and by the short forms that only a resolver understands."""

@@ -47,6 +47,8 @@ async def test_people_are_added_removed_and_replaced(api: AudienceApi, caller: h
     await caller.put(USERS, json={"users": [{"em": CY}]})
     assert api.members("9001") == {CY}
     assert api.list_sizes() == [("Northwind buyers", 1)]
+    told = ["add 2 people, list 9001", "remove 2 people, list 9001", "replace 1 person, list 9001"]
+    assert [api.headline(one) for one in api.log] == told
 
 
 async def test_bad_records_are_listed_and_the_others_taken(api: AudienceApi, caller: httpx.AsyncClient) -> None:

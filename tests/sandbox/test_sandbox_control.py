@@ -195,6 +195,13 @@ async def test_every_form_of_the_page_arms_its_fault(client, partner):
     assert partner.faults.armed == ()
 
 
+async def test_json_that_curl_calls_a_form_is_read_as_json(client, partner):
+    """`curl -d '{…}'`, as the docs have it."""
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await client.post(f"{CONTROL}/faults", content=b'{"kind": "down", "times": 2}', headers=form)
+    assert (answer.status_code, answer.json()["left"], len(partner.faults.armed)) == (201, 2, 1)
+
+
 async def test_configuration_is_laid_over_key_by_key(client, partner):
     """What is not named stays."""
     answer = await client.post(f"{CONTROL}/config", json={"advertisers": [{"id": "7", "name": "Seven"}]})

@@ -1,7 +1,6 @@
 """Alerts and the notices that sinks owe: rows as they are written, shared, put off and dropped; and an older file's alerts."""
 
 import pytest
-from sqlite_utils import Migrations
 
 from gateway.store.alert_rows import AlertRow
 from gateway.store.sqlite import schema
@@ -53,11 +52,11 @@ async def test_a_number_is_never_given_twice(stores):
 
 async def test_alerts_of_an_older_file_stand_on(stores, monkeypatch):
     """They have not been told by the new way, and are not told again for that."""
-    before = Migrations(schema.state_migrations.name)
-    for step in schema.state_migrations._migrations:
-        if step.name == "alerts are told":
+    before = schema.Migrations(schema.state_migrations.name)
+    for name, step in schema.state_migrations.steps.items():
+        if name == "alerts are told":
             break
-        before(name=step.name)(step.fn)
+        before(name=name)(step)
     with monkeypatch.context() as older:
         older.setattr("gateway.store.sqlite.state.state_migrations", before)
         state = stores.state()

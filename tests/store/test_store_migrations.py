@@ -1,7 +1,6 @@
 """Files of other versions: older ones are brought up to date, newer ones refused; the SQLite build is checked."""
 
 import pytest
-from sqlite_utils import Database, Migrations
 
 from gateway.core.errors import StoreError
 from gateway.store import open_state_reader, sqlite_build_problem
@@ -15,9 +14,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def next_version(monkeypatch):
     """A gateway one migration ahead: what it has beside the present one."""
-    later = Migrations(schema.state_migrations.name)
-    for step in schema.state_migrations._migrations:
-        later(name=step.name)(step.fn)
+    later = schema.Migrations(schema.state_migrations.name, schema.state_migrations.steps)
 
     @later(name="999 notes have a time")
     def notes_have_a_time(db):
@@ -56,9 +53,7 @@ async def test_a_newer_file_is_refused(stores, next_version, monkeypatch):
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(stores, monkeypatch):
     """An interrupted upgrade is taken back whole and runs again at the next start."""
     await stores.state().close()
-    broken = Migrations(schema.state_migrations.name)
-    for step in schema.state_migrations._migrations:
-        broken(name=step.name)(step.fn)
+    broken = schema.Migrations(schema.state_migrations.name, schema.state_migrations.steps)
 
     @broken(name="999 broken")
     def half(db):
@@ -76,7 +71,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(stores, monkeypa
 def test_every_table_is_strict(tmp_path):
     """Columns hold what they say, in both databases."""
     for migrations in (schema.inbox_migrations, schema.state_migrations):
-        database = Database(driver.connect(tmp_path / migrations.name, isolation_level=None))
+        database = driver.connect(tmp_path / migrations.name, isolation_level=None)
         migrations.apply(database)
         loose = database.execute(
             "SELECT name FROM pragma_table_list WHERE strict = 0 AND name NOT LIKE '%sqlite%'"

@@ -233,6 +233,20 @@ async def test_the_ledger_counts_who_is_in(state):
     assert (audience.name, of_one) == ("vip", row(1, True, 2))
 
 
+async def test_a_deletion_takes_what_was_kept_for_debugging_and_no_other_note(state):
+    """Request bodies name people, and nobody knows which."""
+
+    def work(tx):
+        for key in ("destination/nw/debug/0", "destination/nw/debug/count", "destination/nw/token", "debug/engine"):
+            tx.put_note(key, b"x")
+        tx.forget_member("s", "email:ada@example.com")
+        return [tx.note(key) for key in ("destination/nw/debug/0", "destination/nw/debug/count")], [
+            tx.note(key) for key in ("destination/nw/token", "debug/engine")
+        ]
+
+    assert await state.write(work) == ([None, None], [b"x", b"x"])
+
+
 async def test_a_deleted_person_leaves_a_hash_only(state):
     """Forgetting removes ids, memberships and what waits or died, except deletes; the tombstone holds no name."""
 
@@ -340,3 +354,23 @@ async def test_pruning_deletes_what_is_over_in_pieces(state):
     assert len(await state.read(lambda view: view.deliveries())) == 2
     left = await state.write(lambda tx: tx.memberships([(1, n) for n in range(30)]))
     assert sorted(member for _audience, member in left) == [n for n in range(1, 30) if n % 2 == 0 or n >= 10]
+
+
+async def test_what_is_told_of_a_commit_is_told_behind_it_and_only_where_it_is_kept(state):
+    """A log line that came first would lie to whoever reads the store on its word."""
+    told = []
+
+    def kept(tx):
+        tx.put_note("one", b"1")
+        tx.when_committed(lambda: told.append("kept"))
+        assert told == []
+
+    def lost(tx):
+        tx.when_committed(lambda: told.append("lost"))
+        raise KeyError("no")
+
+    await state.write(kept)
+    assert told == ["kept"]
+    with pytest.raises(KeyError):
+        await state.write(lost)
+    assert told == ["kept"]

@@ -4,8 +4,8 @@ import pytest
 from owed import HOUR_US, NOW_US, owed
 
 from gateway.core.events import Place
-from gateway.store.rows import Settlement
-from gateway.store.sync_rows import ABSENT, ERASED, IN, OUT, PRESENT, ExitRow, PlannedRow, RunRow, WantedRow
+from gateway.store.rows import AttemptRow, Settlement
+from gateway.store.sync_rows import ABSENT, ERASED, IN, OUT, PRESENT, ExitRow, PlannedRow, RowResult, RunRow, WantedRow
 
 pytestmark = pytest.mark.anyio
 
@@ -135,8 +135,8 @@ async def test_a_tick_is_claimed_once_and_one_run_is_open(state):
 async def test_operations_become_deliveries_and_are_found_by_them(state):
     """In order, phase by phase; what was deleted under them is told."""
     await state.write(lambda tx: tx.add_planned([PlannedRow(0, 7, phase, 1, b"x") for phase in (4, 3, 3)]))
-    assert await state.read(lambda view: (view.next_phase(7), view.planned_left(7, 3))) == (3, (2, 0))
-    rows = await state.read(lambda view: view.planned(7, phase=3, waiting=True))
+    assert await state.read(lambda view: (view.next_phase(7), view.planned_left(7))) == (3, (3, 0))
+    rows = await state.read(lambda view: view.planned(7, phase=3))
 
     def release(tx):
         first = tx.add_deliveries([owed(member=0), owed(member=0)], now_us=NOW_US)
@@ -183,3 +183,65 @@ async def test_a_list_holds_each_entry_once_with_the_latest_payload(state):
     await state.write(lambda tx: tx.mark_listed(2, sync, after=0, members=100, now_us=7))
     assert {row.member: row.state for row in await records(state, sync)} == {1: PRESENT, 2: PRESENT, 4: PRESENT}
     assert all(row.standing == IN for row in await records(state, sync))
+
+
+async def test_requests_of_a_time_are_found_among_many_others(state):
+    """The last ones of the mapping that began and ended in it, oldest first, whatever other lanes did meanwhile."""
+
+    def keep(tx):
+        for number in range(1, 401):
+            lane = "ads" if number % 4 == 0 else "mail"
+            started_us = NOW_US + number * 1_000_000
+            tx.settle(
+                [],
+                AttemptRow(0, lane, f"{lane}/list", started_us, 500, "delivered", 200, (number,), "", "", "", ()),
+                now_us=1,
+            )
+
+    await state.write(keep)
+
+    async def found(begin_s, end_s, limit=1_000):
+        rows = await state.read(
+            lambda view: view.attempts_between(
+                "ads", "ads/list", NOW_US + begin_s * 1_000_000, NOW_US + end_s * 1_000_000, limit=limit
+            )
+        )
+        return [row.deliveries[0] for row in rows]
+
+    assert await found(100, 120) == [100, 104, 108, 112, 116, 120]
+    assert await found(100, 120, limit=2) == [116, 120]
+    assert await found(0, 5) == [4]
+    assert await found(401, 900) == []
+    assert await found(-50, 2**40, limit=1) == [400]
+
+
+async def test_news_of_members_is_told_of_each_sync_by_itself(state):
+    """The oldest and how many."""
+    await state.write(lambda tx: tx.touch([(2, 5), (2, 6), (9, 5)], now_us=7))
+    await state.write(lambda tx: tx.touch([(2, 7), (2, 5)], now_us=8))
+    assert await state.read(lambda view: view.touched_since()) == {2: (7, 3), 9: (7, 1)}
+
+
+async def test_a_log_is_deleted_in_pieces_and_its_run_not_looked_at_again(state):
+    """Lines first, then the run counts once more as done with; runs that have not ended, or ended later, keep theirs."""
+    sync = await new_sync(state)
+
+    def fill(tx):
+        for number, finished_us in ((1, 10), (2, 20), (3, 30), (4, 0)):
+            row = RunRow(id=0, sync=sync, kind="diff", trigger="manual", status="succeeded", finished_us=finished_us)
+            assert tx.add_run(row) == number
+            tx.add_row_results(
+                [
+                    RowResult(sync, number, seq, "ref", "add", "accepted", "", "", "", 200, 1, 1, 1, 1, "", "")
+                    for seq in (1, 2)
+                ]
+            )
+
+    await state.write(fill)
+
+    def drop(tx):
+        return tx.drop_row_results(sync, finished_before_us=30, limit=3)
+
+    assert [await state.write(drop) for _ in range(3)] == [3, 3, 0]
+    left = await state.read(lambda view: [len(view.row_results(run=run)) for run in (1, 2, 3, 4)])
+    assert left == [0, 0, 2, 2]

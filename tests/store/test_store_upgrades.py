@@ -1,7 +1,6 @@
 """A data folder of an earlier version: what later migrations make of the rows that were there."""
 
 import pytest
-from sqlite_utils import Database, Migrations
 
 from gateway.store.sqlite import schema
 from gateway.store.sqlite.build import driver
@@ -18,13 +17,10 @@ RECORD = "INSERT INTO record VALUES (1, ?, 0, 1, 1, 5, 0, x'', x'', x'bb', x'', 
 
 def earlier_state(folder):
     """`state.db` as the first migrations left it, with a held run, a queued one, and members of two audiences."""
-    first = Migrations(schema.state_migrations.name)
-    for step in schema.state_migrations._migrations:
-        if step.name in FIRST:
-            first(name=step.name)(step.fn)
+    steps = schema.state_migrations.steps
+    first = schema.Migrations(schema.state_migrations.name, {name: steps[name] for name in FIRST})
     connection = driver.connect(folder / STATE_FILE, isolation_level=None)
-    database = Database(connection)
-    first.apply(database)
+    first.apply(connection)
     connection.execute("INSERT INTO text (id, text) VALUES (1, 'lister/all'), (2, 'shop')")
     connection.execute(
         "INSERT INTO audience (id, space, name, key, first_us) VALUES (1, 2, 'vip', 'vip', 1), (2, 2, 'b', 'b', 1)"
@@ -51,3 +47,4 @@ async def test_orphans_are_found_and_audiences_know_their_last_event(stores):
     assert (found, audiences) == ([7], [90, 0])
     held, running = await state.read(lambda view: (view.held_run(1), view.running_run(1)))
     assert (held.id, running) == (1, None)
+    assert [run.id for run in await state.read(lambda view: view.open_runs())] == [1, 2]

@@ -21,12 +21,13 @@ import msgspec
 import structlog
 from one_thread_store import DiesAt, KilledError, OneThreadState, OneThreadWorld, memory_folder
 from promised_lists import Person, Promise
-from sync_world import ACCEPT, FAIL, HOUR, REFUSE, TIME_OUT, TIME_OUT_AFTER, WITH_UPDATES, World
+from sync_world import ACCEPT, FAIL, HOUR, REFUSE, TIME_OUT, TIME_OUT_AFTER, WITH_UPDATES, World, counters
 
 from gateway.core.errors import OrderError
 from gateway.core.outcomes import Outcome, Refused
 from gateway.destinations.taboola.perform import TABOOLA
 from gateway.store.sync_rows import RunRow
+from gateway.syncs.memory import read_progress
 from gateway.syncs.operations import SyncOrders
 
 PEOPLE: Final = 8
@@ -45,14 +46,19 @@ ALIAS: Final = {"@path": "$.context.traits.alias"}
 VALUES: Final[tuple[Any, ...]] = ({"@path": "$.context.traits.ltv"}, 7, {"@path": "$.context.traits.nothing"})
 SPLIT: Final[Outcome] = Refused(reason="413", status=413, splittable=True)
 WEIGHTS: Final = (70, 5, 10, 7, 8)
+PLANNED_SHARE: Final = 0.15  # of the steps, with plans
 DEATHS: Final[tuple[DiesAt, ...]] = ("before", "behind")
 
 
 class Simulation:
     """One seed."""
 
-    def __init__(self, folder: Path, seed: int, world_type: type[World] = OneThreadWorld) -> None:
+    def __init__(
+        self, folder: Path, seed: int, world_type: type[World] = OneThreadWorld, *, plans: bool = False
+    ) -> None:
         self.chance = random.Random(seed)
+        # Of its own, so that a seed's events are the same with and without plans, as far as no plan dies.
+        self.plans = random.Random(~seed) if plans else None
         self.block: dict[str, Any] = {
             "mode": self.chance.choice(MODES),
             "schedule": self.chance.choice(SCHEDULES),
@@ -86,12 +92,21 @@ class Simulation:
         await self.world.leave("seen")
         for _ in range(STEPS):
             try:
+                await self._plan()
                 await self._step()
             except KilledError:
                 await self.world.restart()
             await self.promise.look(self.block["mode"])
         await self._settle_down()
         await self.promise.check(self.block["mode"])
+
+    async def _plan(self) -> None:
+        """Somebody looks at the next run; what that makes anew may die in the middle like anything else."""
+        if self.plans is not None and self.plans.random() < PLANNED_SHARE:
+            if self.plans.random() < 0.3:
+                self._prepare_a_death(1.0)
+            with suppress(OrderError):
+                await self.orders.plan(SYNC)
 
     async def _step(self) -> None:
         roll = self.chance.random()
@@ -245,15 +260,26 @@ class Simulation:
             await world.work()
             sync = await world.sync()
             made = RunRow(id=0, sync=sync.id, kind="", trigger="manual", queued_us=world.now_us, due_us=world.now_us)
-            await world.state.write(lambda tx, made=made: tx.add_run(made))
+            planned: dict[str, Any] = {}
+            if self.plans is not None:
+                world.fields["ltv"] = self.promise.value = self.plans.choice(VALUES)
+                world.edit(**self.block)
+                planned = await self.orders.plan(SYNC)
+            number = await world.state.write(lambda tx, made=made: tx.add_run(made))
             await world.work()
+            if planned and number:
+                run = await world.run_row(number)
+                assert counters(run).planned == planned["planned"], "the run was not what the plan said"
+                assert read_progress(run.progress).digest == planned["plan_digest"]
         assert await world.state.read(lambda view: view.open_runs()) == []
 
 
-async def simulate(seed: int, folder: Path | None = None, world_type: type[World] = OneThreadWorld) -> None:
-    """One seed, in memory where the machine has such a folder."""
+async def simulate(
+    seed: int, folder: Path | None = None, world_type: type[World] = OneThreadWorld, *, plans: bool = False
+) -> None:
+    """One seed, in memory where the machine has such a folder. plans: with a person who asks for plans in between."""
     with tempfile.TemporaryDirectory(dir=memory_folder(folder)) as made:
-        simulation = Simulation(Path(made), seed, world_type)
+        simulation = Simulation(Path(made), seed, world_type, plans=plans)
         try:
             await simulation.run()
         except BaseException as error:

@@ -55,7 +55,8 @@ class OneThreadState:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            result = work(Transaction(connection, self._names))
+            transaction = Transaction(connection, self._names)
+            result = work(transaction)
         except BaseException:
             self._roll_back()
             raise
@@ -67,6 +68,8 @@ class OneThreadState:
         connection.execute("COMMIT")
         if is_last:
             raise KilledError
+        for tell in transaction.tells:
+            tell()
         return result
 
     async def read(self, work: Callable[[View], T]) -> T:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 from ordering import NAME, orders
-from sync_world import TIME_OUT, WITH_UPDATES, counters, whole_lists
+from sync_world import HOUR, TIME_OUT, WITH_UPDATES, counters, whole_lists
+
+from gateway.core.outcomes import Delivered
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +38,28 @@ async def test_what_was_on_its_way_at_a_crash_is_not_asked_for_again(world_of, w
     assert len(world.platform.listed) == 4
     assert len(world.platform.requests) == 4
     assert (await world.sync()).id == sync.id
+
+
+async def test_what_a_lane_could_not_settle_is_not_asked_for_again(world_of):
+    """Its lease ends while the engine runs: the same as after a crash. What was claimed since is left alone."""
+    world = world_of(capabilities=ONCE)
+    await world.enter("ada", "bob")
+    run = await orders(world).run(NAME)
+    await world.syncs.step()
+    await world.claim(1)
+    world.now_us += HOUR // 2
+    going = await world.claim(1)
+    world.now_us += HOUR // 2
+
+    def housekeeping(tx):
+        world.syncs.doubt_expired(tx, now_us=world.now_us)
+        return tx.release_expired(now_us=world.now_us), tx.run_deliveries_claimed(lease_until_us=2**62)
+
+    assert await world.state.write(housekeeping) == (0, [row.id for row in going])
+    await world.settle(going, [Delivered()])
+    await world.work()
+    done = await world.run_row(int(run["id"]))
+    assert (done.status, counters(done).added, counters(done).unsure) == ("partial", 1, 1)
 
 
 async def test_a_replace_interrupted_at_its_first_half_goes_no_further(world_of):

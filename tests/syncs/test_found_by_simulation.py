@@ -9,6 +9,7 @@ from ordering import NAME, orders
 from sync_world import DAY, REFUSE, World, counters
 
 from gateway.core.run_counters import broken_sums
+from gateway.store.sync_rows import RunRow
 
 pytestmark = pytest.mark.anyio
 
@@ -162,3 +163,20 @@ async def test_who_was_refused_while_every_run_tried_again_is_tried_again_after_
     assert counters(await world.run()).skipped == {"quarantined": 1}
     world.now_us += 8 * DAY
     assert counters(await world.run()).added == 1
+
+
+async def test_a_mode_edited_after_a_run_has_begun_is_for_the_next_run(world_of):
+    """The file says `subtractive` before the run's plan is made: it adds all the same, and the next one owes nothing."""
+    world = world_of(**BLOCK)
+    await world.enter("ada")
+    await world.run()
+    await world.enter("bob")
+    sync = await world.sync()
+    row = RunRow(id=0, sync=sync.id, kind="", trigger="manual", queued_us=world.now_us, status="planning")
+    run = await world.state.write(lambda tx: tx.add_run(row))
+    assert await world.syncs.runner.advance(run)
+    world.edit(**BLOCK, mode="subtractive")
+    await world.work()
+    assert (counters(await world.run_row(run)).added, len(world.platform.listed)) == (1, 2)
+    world.edit(**BLOCK)
+    assert (await world.run()).kind == "diff"

@@ -8,6 +8,10 @@ import pytest
 from ordering import NAME, orders
 from sync_world import DAY, HOUR, World, counters
 
+from gateway.core.run_counters import broken_sums
+from gateway.store.sync_rows import RunRow
+from gateway.syncs.memory import read_progress
+
 pytestmark = pytest.mark.anyio
 
 OPEN: dict[str, Any] = {"empty_audience": "off", "max_removal_percent": "off", "unmappable_percent": "off"}
@@ -153,3 +157,43 @@ async def test_the_plan_holds_as_the_run_would(world_of):
     world.now_us += 3 * DAY
     plan = await orders(world).plan(NAME)
     assert plan["held"] is True
+
+
+async def in_the_middle_of_shelving(world):
+    """A run of 2,500 removals that a guard has stopped, after the first piece of its plan was taken out; its number."""
+    await world.enter(*people(2_500))
+    await world.run()
+    await world.leave(*people(2_500))
+    sync = await world.sync()
+    row = RunRow(id=0, sync=sync.id, kind="", trigger="manual", queued_us=world.now_us, status="planning")
+    run = await world.state.write(lambda tx: tx.add_run(row))
+    while read_progress((await world.run_row(run)).progress).stage != "shelve":
+        assert await world.syncs.runner.advance(run)
+    assert await world.syncs.runner.advance(run)
+    assert await planned_left(world, run) == (1_500, 0)
+    return run
+
+
+async def planned_left(world, run):
+    return await world.state.read(lambda view: view.planned_left(run))
+
+
+async def test_a_large_plan_that_is_held_is_taken_out_a_piece_at_a_time(world_of):
+    """So that events are recorded in between; the gateway may die there, too. Then the run is held, and nothing of it is left."""
+    world = world_of()
+    run = await in_the_middle_of_shelving(world)
+    await world.restart()
+    await world.work()
+    assert ((await world.run_row(run)).status, await planned_left(world, run)) == ("held", (0, 0))
+    assert len(world.platform.listed) == 2_500
+
+
+async def test_a_run_that_is_stopped_while_its_plan_is_taken_out_ends_cancelled(world_of):
+    """It is not held any more, and its sums are those of a held run that was cancelled."""
+    world = world_of()
+    run = await in_the_middle_of_shelving(world)
+    await orders(world).cancel(run)
+    await world.work()
+    ended = await world.run_row(run)
+    assert (ended.status, counters(ended).cancelled, broken_sums(counters(ended))) == ("cancelled", 2_500, [])
+    assert await planned_left(world, run) == (0, 0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from ordering import NAME, orders
-from sync_world import FAIL, HOUR, S, counters
+from sync_world import FAIL, HOUR, TIME_OUT, S, counters
+
+from gateway.core.run_counters import broken_sums
 
 pytestmark = pytest.mark.anyio
 
@@ -164,3 +166,21 @@ async def test_held_runs_and_live_runs_survive_a_restart(world_of):
     await world.restart()
     await world.work()
     assert ("dan@example.com" in world.platform.listed, (await world.run_row(run.id)).status) == (True, "held")
+
+
+async def test_a_live_run_goes_by_what_is_known_of_the_list(world_of):
+    """It counts nobody but its own few, and still has the sizes right, after a person has said that somebody is not listed."""
+    world = world_of(**FOLLOWING)
+    await world.enter("ada", "bob")
+    await world.run()
+    await world.enter("cyd")
+    await world.run(TIME_OUT)
+    await orders(world).resolve(NAME, listed=False)
+    await world.enter("dan")
+    world.now_us += 31 * S
+    await world.work()
+    live = (await world.runs())[-1]
+    sync = await world.sync()
+    counted = await world.state.read(lambda view: view.listed_count(sync.id))
+    sizes = (counters(live).list_before, counters(live).list_after, sync.listed, counted)
+    assert (live.kind, sizes, broken_sums(counters(live))) == ("live", (2, *[2 + counters(live).list_change] * 3), [])

@@ -23,3 +23,12 @@ async def test_with_the_threads_of_the_store_too(tmp_path: Path, five: int) -> N
     """Five seeds each with the writer's and the readers' own threads and real files of the inbox; every restart opens them anew."""
     for seed in range(five * 5, five * 5 + 5):
         await simulate(seed, tmp_path, World)
+
+
+@pytest.mark.parametrize("ten", range(3))
+async def test_with_plans_in_between_the_list_ends_as_promised_and_a_run_is_what_its_plan_said(
+    tmp_path: Path, ten: int
+) -> None:
+    """Ten seeds each; a plan makes records anew like a run, dies like one, and is held against the run that follows at the end."""
+    for seed in range(2_000 + ten * 10, 2_010 + ten * 10):
+        await simulate(seed, tmp_path, plans=True)

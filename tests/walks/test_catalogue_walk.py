@@ -117,7 +117,8 @@ def test_events_forwarded_to_hubspot_make_its_list(
     )
     hubspot.faults.add(Status(status=503, target="add"))
     hubspot.faults.add(Reset(carried_out=True, target="add"))
-    walk.serve()
+    walk.start_ingest()
+    walk.start_engine()
     send(walk, range(260))
     wanted = emails(range(260)) - {"person7@example.com"}
     hubspot.changes.wait_for_blocking(lambda: set(hubspot.members("4711")) == wanted, 60.0)
@@ -154,7 +155,8 @@ def test_a_mirror_at_google_is_equal_after_every_run(
             ],
         },
     )  # fmt: skip
-    walk.serve()
+    walk.start_ingest()
+    walk.start_engine()
     send(walk, range(240))
     run(walk, "google/vip/vip", 240)
     assert google.members("8181000111") == {sha256_hex(one) for one in emails(range(240))}
@@ -191,7 +193,8 @@ def hundreds(walk: Walk, url: str, partners: tuple[HubSpot, GoogleAds, Meta]) ->
 def test_a_definition_of_whole_lists_replaces_the_list_in_a_session(walk: Walk, hundreds: Meta) -> None:
     """Each run uploads everybody, whoever was there before; a fault is got over, and a plan says what will be."""
     hundreds.lists["23850000000001"].put(["somebody-from-before"], {})
-    walk.serve()
+    walk.start_ingest()
+    walk.start_engine()
     send(walk, range(350))
     run(walk, "meta/vip/vip", 350)
     assert known(hundreds) == emails(range(350))

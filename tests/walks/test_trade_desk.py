@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from walks_running import Walk, environment_of
+from walks_running import Walk, until
 
 from gateway.sandbox.faults import Timeout
 from gateway.sandbox.server import SandboxThread
@@ -75,21 +74,18 @@ def send(walk: Walk, events: list[dict[str, object]]) -> None:
 
 def gateway(walk: Walk, *arguments: str) -> tuple[int, str]:
     """A command in the walk's folder: (exit code, standard output)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        env=environment_of(walk.folder), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = walk.command(*arguments)
     return done.returncode, done.stdout + done.stderr
 
 
 def decided(walk: Walk, count: int) -> None:
     """Wait until the engine has decided so many members in."""
-    for _ in range(600):
-        code, text = gateway(walk, "sync", "list", "--json")
-        shown = json.loads(text) if code == 0 and text.strip().startswith("[") else []
-        if shown and shown[0]["audience_size"] == count:
-            return
-    raise AssertionError(f"never {count} members")
+
+    def has_decided() -> bool:
+        shown = walk.admin("GET", "/api/syncs")[1]["syncs"]
+        return isinstance(shown, list) and [one["audience_size"] for one in shown] == [count]
+
+    until(has_decided)
 
 
 def lines(desk: TheTradeDesk) -> int:
@@ -98,22 +94,57 @@ def lines(desk: TheTradeDesk) -> int:
     return len(segment.members)
 
 
+def planned_requests(walk: Walk, planned: dict[str, int]) -> list[dict[str, object]]:
+    """The requests that `sync plan --reveal` shows; without it nobody's hash is whole."""
+    code, text = gateway(walk, "sync", "plan", NAME, "--json", "--reveal")
+    plan = json.loads(text)
+    assert (code, plan["planned"], plan["upload"]["goes_out"]) == (0, planned, True)
+    shown: list[dict[str, object]] = plan["requests_made"]
+    assert plan["requests"] == len(shown)
+    clear = str(shown[-1]["body"]).split("\n")[0]
+    code, text = gateway(walk, "sync", "plan", NAME)
+    assert (code, clear in text, f"{clear[:8]}…" in text, str(shown[-1]["sha256"]) in text) == (0, False, True, True)
+    return shown
+
+
+def as_uploaded(desk: TheTradeDesk, upload: dict[str, object]) -> bool:
+    """Whether the file that came last is the one that was planned: length, digest, lines, the first of them in order."""
+    body = desk.drops[-1].body or b""
+    assert (upload["method"], upload["url"]) == ("PUT", "{Url}")
+    assert (upload["bytes"], upload["lines"]) == (len(body), body.count(b"\n"))
+    assert str(upload["body"]).split("\n")[:5] == body.decode().split("\n")[:5]
+    return bool(upload["sha256"] == hashlib.sha256(body).hexdigest())
+
+
 def test_a_list_by_command_and_again_after_people_left(walk: Walk, desk: TheTradeDesk) -> None:
     """Planned, run, shown; below the minimum the platform keeps what it had, and the command says so."""
-    walk.serve()
+    walk.serve("--single")
     send(walk, [member(number) for number in range(MEMBERS)])
     decided(walk, MEMBERS)
-    code, text = gateway(walk, "sync", "plan", NAME, "--json")
-    assert (code, json.loads(text)["planned"]) == (0, {"add": MEMBERS})
+    find, create, drop, upload = planned_requests(walk, {"add": MEMBERS})
+    assert len(desk.log) == 0, "a plan asks nobody"
+    assert "creat" in str(find["note"])
+    assert str(create["url"]).endswith("/v3/crmdata/targeting/segment")
+    assert str(drop["url"]).endswith("/v3/crmdata/segment/adv123/{CrmDataId}")
+    assert drop["note"]
     code, text = gateway(walk, "sync", "run", NAME, "--wait")
     assert code == 0, text
     assert lines(desk) == MEMBERS
     assert desk.violations == ()
+    assert [one.method for one in desk.log] == ["GET", "POST", "POST", "PUT"]
+    assert as_uploaded(desk, upload)
 
     send(walk, [member(number, is_member=False) for number in range(40)])
     decided(walk, MEMBERS - 40)
+    asked = len(desk.log)
+    drop, upload = planned_requests(walk, {"update": MEMBERS - 40, "remove": 40})
     assert gateway(walk, "sync", "run", NAME, "--wait")[0] == 0
     assert lines(desk) == MEMBERS - 40
+    heard = list(desk.log)[asked:]
+    assert [one.method for one in heard] == ["POST", "PUT"], "the segment is known by now, and the plan knew that too"
+    assert str(drop["url"]).endswith(heard[0].path)
+    assert drop["body"] == (heard[0].body or b"").decode()
+    assert as_uploaded(desk, upload)
 
     send(walk, [member(number, is_member=False) for number in range(40, 150)])
     decided(walk, MEMBERS - 150)

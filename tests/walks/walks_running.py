@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fork_server import DEVNULL, PIPE, Forked
+
 WAIT_S = 60.0
 
 Ran = subprocess.CompletedProcess[str]
@@ -34,11 +36,16 @@ MAPPING = {
 }
 
 
+ASK_AGAIN_S = 0.02  # asking without a pause takes the processor from whoever is asked
+
+
 def until(holds: Callable[[], object]) -> None:
     """Ask again and again, each time of a running process, until it holds."""
     end_s = time.monotonic() + WAIT_S
+    pause = threading.Event()
     while not holds():
         assert time.monotonic() < end_s, "it never came to hold"
+        pause.wait(ASK_AGAIN_S)
 
 
 def environment_of(folder: Path) -> dict[str, str]:
@@ -85,15 +92,19 @@ class Role:
         self.text: list[str] = []
         self._said = threading.Condition()
         environment = environment_of(folder) | (variables or {})
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", *arguments],
-            env=environment,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=before,  # noqa: PLW1509 # it makes one system call, and no thread of ours holds a lock over a fork
-        )
+        self.process: Forked | subprocess.Popen[bytes]
+        if before is None and {"--role", "--single"} & set(arguments):
+            self.process = Forked(["serve", *arguments], env=environment, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
+        else:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "serve", *arguments],
+                env=environment,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=before,  # noqa: PLW1509 # it makes one system call, and no thread of ours holds a lock over a fork
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -252,36 +263,24 @@ class Walk:
 
     def command(self, *arguments: str, text: str = "", **variables: str) -> Ran:
         """Run one `gateway` command on the project, to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments],
-            env=environment_of(self.folder) | variables,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-            cwd=self.folder,
-        )
+        (found,) = self._run([arguments], text=text, **variables)
+        return found
 
     def together(self, *commands: Sequence[str], **variables: str) -> list[Ran]:
         """Run independent commands at the same time; the results in their order."""
+        return self._run(commands, **variables)
+
+    def _run(self, commands: Sequence[Sequence[str]], *, text: str = "", **variables: str) -> list[Ran]:
+        env = environment_of(self.folder) | variables
+        stdin = PIPE if text else DEVNULL
         started = [
-            subprocess.Popen(
-                [sys.executable, "-m", "gateway", *arguments],
-                env=environment_of(self.folder) | variables,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for arguments in commands
+            Forked(arguments, env=env, cwd=self.folder, stdin=stdin, stdout=PIPE, stderr=PIPE) for arguments in commands
         ]
-        found = []
-        for process in started:
-            out, err = process.communicate(timeout=WAIT_S)
-            found.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-        return found
+        ended = [process.communicate(text, timeout=WAIT_S) for process in started]
+        return [
+            subprocess.CompletedProcess(process.args, process.wait(), out, err)
+            for process, (out, err) in zip(started, ended, strict=True)
+        ]
 
     @staticmethod
     def metrics(port: int, path: str = "/metrics") -> str:

@@ -27,6 +27,13 @@ REHEARSED: Final = Answer(status=200, body=b"{}")
 """The answer of a partner that is only imagined: it counts as success in every way. Known by identity, so none can send it."""
 
 SAMPLE_BYTES_MAX: Final = 60_000  # of a body kept for debugging
+SAMPLES_KEPT: Final = "debug/count"
+"""Under this note stands how many bodies are kept."""
+
+
+def sample_note(number: int) -> str:
+    """Under this note stands one of them, from 0."""
+    return f"debug/{number}"
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +79,7 @@ class Courier:
         except LoginError as error:
             return trip.ended(self._held(f"config_invalid: {error}."), stops=True)
         except TokenRefusedError as error:
-            return trip.ended(error.outcome, stops=True)
+            return trip.ended(trip.in_doubt(error.outcome), stops=True)
         except AnswerError as error:
             return trip.ended(
                 Unreachable(reason=f"response_unreadable: {self.file.name} answered, and {error}.", status=200)
@@ -97,10 +104,10 @@ class Courier:
         most = self.file.limits.debug_samples
         if not most:
             return
-        kept = int(await self.context.notes.get("debug/count") or b"0")
+        kept = int(await self.context.notes.get(SAMPLES_KEPT) or b"0")
         if kept < most:
-            await self.context.notes.put(f"debug/{kept}", body[:SAMPLE_BYTES_MAX])
-            await self.context.notes.put("debug/count", str(kept + 1).encode())
+            await self.context.notes.put(sample_note(kept), body[:SAMPLE_BYTES_MAX])
+            await self.context.notes.put(SAMPLES_KEPT, str(kept + 1).encode())
 
 
 class _Trip:
@@ -120,6 +127,12 @@ class _Trip:
 
     def ended(self, outcome: Outcome, *, stops: bool = False, rejection: Rejection | None = None) -> Sent:
         return self._sent((outcome,) * len(self._made.items), stops=outcome if stops else None, rejection=rejection)
+
+    def in_doubt(self, outcome: Outcome) -> Outcome:
+        """The same, unless a step before it may have had its effect already."""
+        if self._requests and isinstance(outcome, Unreachable):
+            return msgspec.structs.replace(outcome, sent=True, status=None)
+        return outcome
 
     def _sent(
         self, outcomes: tuple[Outcome, ...], *, stops: Outcome | None = None, rejection: Rejection | None = None

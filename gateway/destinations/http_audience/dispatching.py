@@ -152,7 +152,8 @@ class Run:
         if isinstance(without, Rejection):
             return without
         try:
-            return self._known_facts(owed, await found_or_made(self._courier, without))
+            audience_id, _ = await found_or_made(self._courier, without)
+            return self._known_facts(owed, audience_id)
         except ListError as error:
             return error.outcome
 
@@ -187,7 +188,8 @@ class Run:
         else:
             snapshot = self._context.snapshot
             assert snapshot is not None, "asked for only where there is one"
-            done = await Replacement(self._courier, action, facts, snapshot, self._listed).run(owed)
+            replacement = Replacement(self._courier, action, facts, snapshot, self._listed, hashing=self._batch.hashing)
+            done = await replacement.run(owed)
             self._outcomes[place], self._stops, self._counts = done.outcome, done.stops, done.counts
             self._sent += done.sent
             if done.rejection is not None:

@@ -55,7 +55,11 @@ def read_definition(found: Findings) -> DefinitionFile | None:
     """What a parsed file says, or None with its problems in `found`; warnings do not keep it from being used."""
     if found.document is None:
         return None
-    file = found.table(found.document.value, "", _MEMBERS, what="a destination definition")
+    value = found.document.value
+    if isinstance(value, dict) and "destination" in value and "kind" not in value:
+        found.add("", "This is a mapping file, and a definition is wanted.", "`gateway check` looks at mapping files.")
+        return None
+    file = found.table(value, "", _MEMBERS, what="a destination definition")
     if file is None:
         return None
     if file.get("kind") != KIND:

@@ -10,7 +10,7 @@ from gateway.core.outcomes import Refused, Unauthorized
 from gateway.destinations.base import Context
 from gateway.destinations.http_audience.delivering import Courier
 from gateway.destinations.http_audience.fields import Rejection
-from gateway.destinations.http_audience.lists import ListError, delete_list, find_list, make_list, noted_list
+from gateway.destinations.http_audience.lists import ListError, delete_list, find_list, found_or_made, noted_list
 from gateway.destinations.http_audience.perform import HttpAudience
 from gateway.destinations.http_audience.target import facts_of, given_id
 from gateway.destinations.http_audience.wire import Facts
@@ -19,8 +19,8 @@ ListVerb = Literal["find", "create", "delete"]
 LIST_VERBS: Final[tuple[ListVerb, ...]] = ("find", "create", "delete")
 
 
-class ListShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A list after the verb. audience_id: "" where none is known.
+class ListShown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A list after the verb. audience_id: "" where none is known. warnings: where it is not quite what was asked for.
 
     origin: where the id is from. mapping: the file says it; kept: found or made before; event: an event brought it; partner:
     the partner was asked now; created, deleted: by this very command.
@@ -28,6 +28,7 @@ class ListShown(msgspec.Struct, frozen=True, kw_only=True):
 
     audience_id: str
     origin: Literal["mapping", "kept", "event", "partner", "created", "deleted", ""]
+    warnings: tuple[str, ...] = ()
 
 
 class ListWanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,25 +54,26 @@ async def keep_list(destination: HttpAudience, verb: ListVerb, wanted: ListWante
         destination.way_out(wanted.settings, context),
         frozenset(),
     )
-    known = await _known(destination, wanted, context)
+    known = await _known(destination, courier, wanted)
     if verb == "delete":
         return await _deleted(destination, courier, wanted, known)
     if known.audience_id:
         return known
     without = _facts(destination, wanted, "", without_id=True)
+    if verb == "create":
+        audience_id, origin = await found_or_made(courier, without)
+        return ListShown(audience_id=audience_id, origin=origin)
     found = await find_list(courier, without)
-    if found or verb == "find":
-        return ListShown(audience_id=found, origin="partner" if found else "")
-    return ListShown(audience_id=await make_list(courier, without), origin="created")
+    return ListShown(audience_id=found, origin="partner" if found else "")
 
 
-async def _known(destination: HttpAudience, wanted: ListWanted, context: Context) -> ListShown:
+async def _known(destination: HttpAudience, courier: Courier, wanted: ListWanted) -> ListShown:
     """The id as far as nobody has to be asked, in the order in which deliveries take it."""
     given = given_id(wanted.entry, "")
     if given:
         return ListShown(audience_id=given, origin="mapping")
     facts = _facts(destination, wanted, "", without_id=True)
-    kept = await noted_list(context.notes, facts)
+    kept = await noted_list(courier, facts)
     if kept:
         return ListShown(audience_id=kept, origin="kept")
     return ListShown(audience_id=wanted.event_id, origin="event" if wanted.event_id else "")

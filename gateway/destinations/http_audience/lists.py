@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from typing import Final, Literal
+from weakref import WeakValueDictionary
+
+import msgspec
 
 from gateway.core.answers import status_text
 from gateway.core.http_messages import Answer, NoAnswerError
 from gateway.core.outcomes import Deferred, Outcome, Refused, Unauthorized, Unreachable
-from gateway.destinations.base import Notes
-from gateway.destinations.http_audience.answers import is_success, saved_values
+from gateway.destinations.http_audience.answers import envelope_of, is_success, saved_values
 from gateway.destinations.http_audience.bodies import body_bytes
 from gateway.destinations.http_audience.delivering import REHEARSED, Courier
 from gateway.destinations.http_audience.fields import Rejection
+from gateway.destinations.http_audience.format_access import host_of
 from gateway.destinations.http_audience.login import LoginError
-from gateway.destinations.http_audience.shape import AUDIENCE_ID, AnswerError, RequestRule
+from gateway.destinations.http_audience.shape import AUDIENCE_ID, AUDIENCE_NAME, AnswerError, RequestRule
 from gateway.destinations.http_audience.tokens import TokenRefusedError
 from gateway.destinations.http_audience.wire import Facts, build_request
 
 ID_CHARS_MAX = 500
+
+_NO_PLACE: Final = frozenset({AUDIENCE_ID, AUDIENCE_NAME, "sync_id", "sync_name", "mode"})
+"""What a list is called, and who asks: no part of where it is."""
+
+_MAKING: Final[WeakValueDictionary[tuple[int, str, str], asyncio.Lock]] = WeakValueDictionary()
+"""By event loop, address and note: who holds one is looking for a list, or making it."""
 
 
 class ListError(Exception):
@@ -28,23 +39,23 @@ class ListError(Exception):
         super().__init__(getattr(outcome, "reason", ""))
 
 
-def note_key(audience_key: str) -> str:
-    """Under this note stands the id of the list made for an audience."""
-    return f"list/{hashlib.blake2b(audience_key.encode(), digest_size=12).hexdigest()}"
+async def found_or_made(courier: Courier, facts: Facts) -> tuple[str, Literal["kept", "partner", "created"]]:
+    """The id of the list for an audience: as noted, else found by `audience.get`, else made. Raises ListError.
+
+    Batches that need the same list at the same time, and an operator who asks for it meanwhile, get the same one.
+    """
+    place = (id(asyncio.get_running_loop()), courier.access.base_url, _note_of(courier, facts))
+    async with _MAKING.setdefault(place, asyncio.Lock()):
+        noted = await noted_list(courier, facts)
+        if noted:
+            return noted, "kept"
+        found = await find_list(courier, facts)
+        return (found, "partner") if found else (await make_list(courier, facts), "created")
 
 
-async def found_or_made(courier: Courier, facts: Facts) -> str:
-    """The id of the list for an audience: as noted, else found by `audience.get`, else made. Raises ListError."""
-    noted = await noted_list(courier.context.notes, facts)
-    if noted:
-        return noted
-    found = await find_list(courier, facts)
-    return found or await make_list(courier, facts)
-
-
-async def noted_list(notes: Notes, facts: Facts) -> str:
+async def noted_list(courier: Courier, facts: Facts) -> str:
     """The id kept for an audience, or nothing."""
-    return (await notes.get(_note_of(facts)) or b"").decode()
+    return (await courier.context.notes.get(_note_of(courier, facts)) or b"").decode()
 
 
 async def find_list(courier: Courier, facts: Facts) -> str:
@@ -52,7 +63,7 @@ async def find_list(courier: Courier, facts: Facts) -> str:
     rule = courier.file.lists.get
     found = await _found(courier, rule, facts) if rule is not None else ""
     if found:
-        await courier.context.notes.put(_note_of(facts), found.encode())
+        await courier.context.notes.put(_note_of(courier, facts), found.encode())
     return found
 
 
@@ -62,7 +73,7 @@ async def make_list(courier: Courier, facts: Facts) -> str:
     if rule is None:
         raise ListError(Refused(reason="action_not_configured: The definition has no `audience.create`."))
     made = _id_of(courier, rule, await _asked(courier, rule, facts))
-    await courier.context.notes.put(_note_of(facts), made.encode())
+    await courier.context.notes.put(_note_of(courier, facts), made.encode())
     return made
 
 
@@ -72,20 +83,34 @@ async def delete_list(courier: Courier, facts: Facts) -> None:
     if rule is None:
         raise ListError(Refused(reason="action_not_configured: The definition has no `audience.delete`."))
     await _asked(courier, rule, facts, accepted=frozenset({404, 410}))
-    await courier.context.notes.put(_note_of(facts), b"")
+    await courier.context.notes.put(_note_of(courier, facts), b"")
 
 
-def _note_of(facts: Facts) -> str:
-    return note_key(str(facts.audience.get("key", "")))
+def _note_of(courier: Courier, facts: Facts) -> str:
+    """Under this note stands the id of an audience's list: at this host, and in the place that its requests name.
+
+    So the list of a sandbox is not taken for the real one, nor one account's for another's. Versions in an address, and
+    settings that only say what a new list is like, make no other list of it.
+    """
+    rules = [one for one in (courier.file.lists.get, courier.file.lists.create) if one is not None]
+    named = [path[1] for one in rules for path in one.address.paths if path[0] == "connection" and len(path) > 1]
+    within = {
+        name: facts.connection[name] for name in sorted(named) if name in facts.connection and name not in _NO_PLACE
+    }
+    place = msgspec.json.encode([host_of(courier.access.base_url), facts.audience.get("key", ""), within])
+    return f"list/{hashlib.blake2b(place, digest_size=12).hexdigest()}"
 
 
 async def _found(courier: Courier, rule: RequestRule, facts: Facts) -> str:
     """The id that `get` gives; nothing when there is no such list."""
     answer = await _asked(courier, rule, facts, accepted=frozenset({404}))
-    if answer.status == 404:
+    if answer.status == 404 or answer is REHEARSED:
         return ""
+    if not isinstance(envelope_of(answer)["body"], (dict, list)):
+        # A page of a proxy or of maintenance: taken for "there is none" it would have a second list made.
+        raise ListError(_unreadable(courier, answer, "answered about its list, and the body is not JSON"))
     try:
-        return _checked_id(saved_values(rule, answer)) if answer is not REHEARSED else ""
+        return _checked_id(saved_values(rule, answer))
     except AnswerError:
         return ""
 
@@ -96,8 +121,11 @@ def _id_of(courier: Courier, rule: RequestRule, answer: Answer) -> str:
     try:
         return _checked_id(saved_values(rule, answer))
     except AnswerError as error:
-        reason = f"response_unreadable: {courier.file.name} made a list, and {error}."
-        raise ListError(Unreachable(reason=reason, status=answer.status)) from None
+        raise ListError(_unreadable(courier, answer, f"made a list, and {error}")) from None
+
+
+def _unreadable(courier: Courier, answer: Answer, what: str) -> Unreachable:
+    return Unreachable(reason=f"response_unreadable: {courier.file.name} {what}.", status=answer.status)
 
 
 def _checked_id(saved: dict[str, object]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
@@ -10,7 +9,8 @@ import msgspec
 
 from gateway.core.definitions import Definition
 from gateway.core.http_messages import Answer, Request
-from gateway.destinations.base import Batch, Context, Performed
+from gateway.destinations.attempt_lines import in_one_line
+from gateway.destinations.base import Batch, Context, Foreseen, Performed
 from gateway.destinations.http_audience.certificates import Identified, read_tls, tls_problems
 from gateway.destinations.http_audience.definition import BASE_URL, TOKEN_URL, definition_of
 from gateway.destinations.http_audience.delivering import REHEARSED, Courier
@@ -23,8 +23,7 @@ from gateway.destinations.http_audience.tokens import TokenRefusedError
 from gateway.destinations.http_audience.wire import Access, non_secret
 from gateway.destinations.tls import TlsError
 
-LINES_MAX: Final = 5  # ours: different requests told in one summary
-
+_NEW_SESSION: Final = "The upload's own number is new each time, so the run's bytes differ from these in it."
 _NOTHING_TRIED: Final = (
     "warning: this definition has no request that only tries the credentials; the first delivery will."
 )
@@ -89,6 +88,17 @@ class HttpAudience:
             return Answer(status=200, body=b'{"access_token":"rehearsed-token","expires_in":3600}')
         return REHEARSED
 
+    @property
+    def uploads_lines(self) -> bool:
+        """People stand in bodies of every form."""
+        return False
+
+    def foreseen(self, request: Request) -> Foreseen:
+        """For plans of whole lists: the id of an upload in several requests is new each time."""
+        whole = self.file.actions.get("replace")
+        is_session = whole is not None and whole.session is not None
+        return Foreseen(url=request.url, note=_NEW_SESSION if is_session else "")
+
     def prepared(
         self, operation: str, payload: Mapping[str, object], *, hashing: Hashing = "on", planned: bool = False
     ) -> Record | Rejection:
@@ -133,8 +143,8 @@ class HttpAudience:
             remembered = tuple(kept)
         return Performed(
             outcomes=done.outcomes,
-            request=_told([line for one in done.sent for line in one.told]) or "no request",
-            answer=_told([line for one in done.sent for line in one.answered]) or "nothing was sent",
+            request=in_one_line([line for one in done.sent for line in one.told]) or "no request",
+            answer=in_one_line([line for one in done.sent for line in one.answered]) or "nothing was sent",
             requests=requests,
             remembered=remembered,
             counts=done.counts,
@@ -199,10 +209,3 @@ class HttpAudience:
             for one in {secret.name: secret for secret in self.file.login.secrets.values()}.values()
             if not one.optional and not self._secret(one.name, settings)
         ]
-
-
-def _told(lines: list[str]) -> str:
-    """Lines of several requests as one, equal ones counted."""
-    counts = Counter(lines)
-    told = [line if count == 1 else f"{count} x {line}" for line, count in counts.items()]
-    return "; ".join(told[:LINES_MAX]) + (f"; and {len(told) - LINES_MAX} more" if len(told) > LINES_MAX else "")

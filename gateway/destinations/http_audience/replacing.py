@@ -18,7 +18,7 @@ from gateway.core.outcomes import Delivered, Outcome, Refused
 from gateway.destinations.base import Owed, Snapshot
 from gateway.destinations.http_audience.delivering import Courier, Sent
 from gateway.destinations.http_audience.fields import Record, Rejection
-from gateway.destinations.http_audience.shape import ActionRule, SessionRule
+from gateway.destinations.http_audience.shape import ActionRule, Hashing, SessionRule
 from gateway.destinations.http_audience.wire import Facts, Group, Item, Made
 
 ROWS_AT_ONCE: Final = 1_000  # of the snapshot, between two looks at whether a batch is full
@@ -40,26 +40,41 @@ class Replaced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an upload came. delivery: whose; id: its session's; next: number of the request that is still to be answered."""
+    """How far an upload came. delivery: whose; id: its session's; next: number of the request that is still to be answered.
+
+    making: by which definition and switch the batches were made: made by another, the same number is other people.
+    """
 
     delivery: int
     members: int
+    making: str
     began_us: int
     id: int
     next: int
 
 
 class Replacement:
-    """One delivery of a whole list. prepare: a row's record, or why it cannot be sent; it is called in another thread."""
+    """One delivery of a whole list. prepare: a row's record, or why it cannot be sent; it is called in another thread.
+
+    hashing: the switch that `prepare` obeys.
+    """
 
     def __init__(
-        self, courier: Courier, action: ActionRule, facts: Facts, snapshot: Snapshot, prepare: Prepare
+        self,
+        courier: Courier,
+        action: ActionRule,
+        facts: Facts,
+        snapshot: Snapshot,
+        prepare: Prepare,
+        *,
+        hashing: Hashing,
     ) -> None:
         self._courier = courier
         self._action = action
         self._facts = facts
         self._snapshot = snapshot
         self._prepare = prepare
+        self._making = f"{courier.file.digest} {hashing}"
         self._skipped = 0
         self._lines = 0
         self._bytes = 0
@@ -130,12 +145,14 @@ class Replacement:
                 found = msgspec.json.decode(kept, type=Progress)
             except msgspec.DecodeError:
                 found = None
-            if found is not None and (found.delivery, found.members) == (owed.id, members):
+            if found is not None and (found.delivery, found.members, found.making) == (owed.id, members, self._making):
                 age_s = (now_us - found.began_us) / 1_000_000
                 if 0 <= age_s < session.life_s:
                     return found
         number = session_id(now_us, self._note)
-        begun = Progress(delivery=owed.id, members=members, began_us=now_us, id=number, next=session.first)
+        begun = Progress(
+            delivery=owed.id, members=members, making=self._making, began_us=now_us, id=number, next=session.first
+        )
         # Before the first request, so that one whose answer is lost does not leave a session open that nobody knows of.
         await self._courier.context.notes.put(self._note, msgspec.json.encode(begun))
         return begun

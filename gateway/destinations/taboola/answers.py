@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final, Literal
 
 import msgspec
@@ -94,8 +95,11 @@ def read_token(answer: Answer, *, now_us: int) -> Token | Outcome:
     if not 200 <= answer.status < 300:
         if answer.status in RETRIED_STATUSES or (answer.status >= 500 and answer.status != 501):
             return _by_status(answer, now_us, "no access token.")
+        checked = "client_id and client_secret"
+        if answer.status == HTTPStatus.NOT_FOUND:
+            checked = "`backstage_base_url`: nothing gives tokens there"
         return Unauthorized(
-            reason=f"Taboola answered {status_text(answer.status)}: no access token. Check client_id and client_secret.",
+            reason=f"Taboola answered {status_text(answer.status)}: no access token. Check {checked}.",
             status=answer.status,
         )
     body = json_object(answer.body)

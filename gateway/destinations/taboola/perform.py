@@ -27,6 +27,9 @@ from gateway.destinations.taboola.session import Session
 from gateway.destinations.taboola.wire import Call, accounts_request, base_url, calls_of, success_answer, users_request
 
 _NO_DELETION: Final = "Taboola's API deletes no audiences: take this one out in its own pages."
+_DIFFERS: Final = (
+    "The audience was there before, with another {keys}, which Taboola keeps; change it in Taboola's own pages."
+)
 _NOT_SENT: Final = "Not sent: a request before it in the batch got no token or no answer."
 
 _Locks = WeakValueDictionary[tuple[str, str, str], asyncio.Lock]  # (address, account, audience): gone when nobody waits
@@ -100,11 +103,10 @@ class Taboola:
         if verb == "find":
             return AudienceFound()
         created = await audiences.create(wanted.entry, wanted.key, session, context)
-        return (
-            AudienceFound(external_id=created.external_id, origin="created")
-            if isinstance(created, Created)
-            else created
-        )
+        if not isinstance(created, Created):
+            return created
+        warnings = (_DIFFERS.format(keys=_keys(created)),) if created.differs else ()
+        return AudienceFound(external_id=created.external_id, origin="created", warnings=warnings)
 
     async def accounts(self, settings: dict[str, object], context: Context) -> tuple[str, Sequence[Choice]] | str:
         """The alphabetic ids of the accounts that these credentials may use."""
@@ -195,7 +197,7 @@ class _Performance:
         created = await audiences.create(change.settings, change.key, self._session, self._context)
         self._asked.append("POST /audience_onboarding/create")
         if isinstance(created, Created):
-            warning = f" (it existed with another {' and '.join(created.differs)})" if created.differs else ""
+            warning = f" (it existed with another {_keys(created)})" if created.differs else ""
             self._told.append(f"audience {created.external_id}{warning}")
             return created.external_id
         self._told.append(_summary(created))
@@ -231,6 +233,10 @@ class _Performance:
     def _settle(self, positions: Sequence[int], outcome: Outcome) -> None:
         for position in positions:
             self._outcomes[position] = outcome
+
+
+def _keys(created: Created) -> str:
+    return " and ".join(created.differs)
 
 
 def _not_sent(held_up: Outcome) -> Outcome:

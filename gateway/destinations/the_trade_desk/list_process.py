@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
-import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -28,7 +26,6 @@ from gateway.destinations.the_trade_desk.listing import ListFile, write_list
 
 FOLDER_PREFIX: Final = "gateway-list-"
 EMAIL_FIELD: Final = identifier_fields(FIELDS)[0]
-ABANDONED_S: Final = 24 * 3600.0  # ours: a folder this old was left by a gateway that was killed
 
 Row = tuple[str, dict[str, object]]
 
@@ -84,13 +81,16 @@ async def write_snapshot(asked: Asked) -> Written:
 
 
 @contextlib.contextmanager
-def list_folder() -> Iterator[Path]:
-    """A folder for one run's files that only we can read; gone afterwards, as are those of gateways that were killed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if left.stat().st_mtime < time.time() - ABANDONED_S:
-                shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True) as folder:
+def list_folder(snapshot: Snapshot) -> Iterator[Path]:
+    """A folder for one run's files that only we can read; gone afterwards. Raises OSError where none can be made.
+
+    It lies in the snapshot's own spool, which is emptied at the gateway's start, so that nothing outlives a kill for long.
+    """
+    parent = None
+    if isinstance(snapshot, PortableSnapshot):
+        parent = snapshot.spool
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, dir=parent, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -79,10 +80,10 @@ class ListRun:
         problem = self._problem()
         if problem:
             return Refused(reason=problem)
-        with list_folder() as folder:
-            path = folder / "list"
+        with ExitStack() as stack:
             pii_type = to_text(self._owed.payload.get("pii_type") or "")
             try:
+                path = stack.enter_context(list_folder(snapshot)) / "list"
                 self._written = await write_snapshot(Asked(snapshot=snapshot, pii_type=pii_type, path=str(path)))
             except (ListError, OSError) as error:
                 return Unreachable(reason=f"The list could not be written ({type(error).__name__}).", sent=False)

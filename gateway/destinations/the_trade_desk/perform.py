@@ -15,7 +15,7 @@ from gateway.core.definitions import Definition
 from gateway.core.http_messages import Answer, Request
 from gateway.core.javascript import to_text, trim
 from gateway.core.outcomes import Delivered, Outcome, Refused
-from gateway.destinations.base import AudienceFound, AudienceWanted, Batch, Context, Performed
+from gateway.destinations.base import AudienceFound, AudienceWanted, Batch, Context, Foreseen, Performed
 from gateway.destinations.the_trade_desk import segments
 from gateway.destinations.the_trade_desk.answers import read_page
 from gateway.destinations.the_trade_desk.calls import Calls
@@ -23,7 +23,13 @@ from gateway.destinations.the_trade_desk.definition import DEFINITION
 from gateway.destinations.the_trade_desk.lines import email_of, member_line, person_key
 from gateway.destinations.the_trade_desk.list_run import BAD_ID, ListRun
 from gateway.destinations.the_trade_desk.segments import Connected
-from gateway.destinations.the_trade_desk.wire import api_base_url, is_external_id, list_request, success_answer
+from gateway.destinations.the_trade_desk.wire import (
+    api_base_url,
+    foreseen,
+    is_external_id,
+    list_request,
+    success_answer,
+)
 
 _NOT_A_LIST: Final = (
     "The Trade Desk takes whole lists only, and this is a single change: nothing was sent. A run sends it."
@@ -64,6 +70,15 @@ class TheTradeDesk:
     def success_answer(self, request: Request) -> Answer:
         """For rehearsals."""
         return success_answer(request)
+
+    @property
+    def uploads_lines(self) -> bool:
+        """People stand in the uploaded file alone."""
+        return True
+
+    def foreseen(self, request: Request) -> Foreseen:
+        """For plans."""
+        return foreseen(request)
 
     def member(self, action: str, payload: dict[str, object], corrections: frozenset[str]) -> object:  # noqa: ARG002
         """What The Trade Desk gets for one member: the line of the file, or None."""

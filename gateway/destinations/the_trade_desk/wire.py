@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.core.http_messages import Answer, Request
 from gateway.core.javascript import json_text, to_text
+from gateway.destinations.base import Foreseen
 from gateway.destinations.the_trade_desk.definition import API_BASE_URL, DATA_PROVIDER_ID, NO_TOKEN_AT_UPLOAD
 
 API_TIMEOUT_S: Final = 10.0  # the reference's limit for each call
@@ -114,6 +115,24 @@ _UPLOAD_URL: Final = (
 )
 
 
+_REHEARSED_ID: Final = "rehears"
+_ADDRESS_NOTE: Final = "The Trade Desk names the address in its answer to the request before; it is good for one hour."
+_ID_NOTE: Final = "The segment's CrmDataId is known once it was found by its name, or created."
+_FIND_NOTE: Final = "Asked page by page; where the segment is named, that one is taken and none is created."
+
+
+def foreseen(request: Request) -> Foreseen:
+    """What is known of one of our requests before The Trade Desk has answered those in front of it."""
+    if request.method == "PUT":
+        return Foreseen(url="{Url}", note=_ADDRESS_NOTE, is_lines=True)
+    if request.method == "GET":
+        return Foreseen(url=request.url, note=_FIND_NOTE)
+    base, separator, last = request.url.rpartition("/")
+    if last == _REHEARSED_ID:
+        return Foreseen(url=f"{base}{separator}{{CrmDataId}}", note=_ID_NOTE)
+    return Foreseen(url=request.url)
+
+
 def success_answer(request: Request) -> Answer:
     """What is answered to one of our requests when everything is in order."""
     if request.method == "PUT":
@@ -121,7 +140,7 @@ def success_answer(request: Request) -> Answer:
     if request.method == "GET":
         body: dict[str, object] = {"Segments": [], "PagingToken": None}
     elif request.url.endswith("/crmdata/targeting/segment"):
-        body = {"CrmDataId": "rehears", "FirstPartyDataId": 1}
+        body = {"CrmDataId": _REHEARSED_ID, "FirstPartyDataId": 1}
     else:
         body = {"ReferenceId": _REFERENCE_ID, "Url": _UPLOAD_URL}
     return Answer(status=200, headers={"content-type": "application/json"}, body=msgspec.json.encode(body))

@@ -44,6 +44,14 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
         found = self.lists.all.get(list_id)
         return frozenset(found.users) if found is not None else frozenset()
 
+    def headline(self, logged: LoggedRequest) -> str:
+        """`add 2 people, list 9001`; other calls as everywhere."""
+        users = _users_of(logged)
+        if logged.problem or users is None or not logged.names:
+            return super().headline(logged)
+        people = f"{len(users)} {'person' if len(users) == 1 else 'people'}"
+        return f"{logged.names[0]} {people}, list {logged.path.split('/')[-2]}"
+
     def revoke(self) -> None:
         """Forget every token that was given out, so that the next request with one is a 401."""
         with self.changes.change():
@@ -212,6 +220,16 @@ class _Call(Call):
                 return "list"
             case _:
                 return ""
+
+
+def _users_of(logged: LoggedRequest) -> list[object] | None:
+    """The people whom a logged request adds, removes or replaces; None where it is about something else."""
+    if logged.body is None or not logged.path.endswith("/users"):
+        return None
+    try:
+        return _users(msgspec.json.decode(logged.body))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _users(given: object) -> list[object] | None:

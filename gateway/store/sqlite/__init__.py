@@ -10,13 +10,14 @@ from gateway.store.sqlite.connection import DISK_FREE_BYTES_MIN, disk_is_low
 from gateway.store.sqlite.inbox_reader import SqliteInboxReader
 from gateway.store.sqlite.inbox_signal import InboxSignal
 from gateway.store.sqlite.inbox_writer import BUFFER_BYTES_MAX, FILE_BYTES_MAX, SqliteInboxWriter
-from gateway.store.sqlite.lists import ListSnapshot
+from gateway.store.sqlite.lists import ListForetold, ListSnapshot, clear_spool
 from gateway.store.sqlite.places import FILES_PER_WRITER, writer_of
 from gateway.store.sqlite.state import SqliteStateReader, SqliteStateStore
 
 __all__ = [
     "FILES_PER_WRITER",
     "InboxSignal",
+    "ListForetold",
     "ListSnapshot",
     "Manifest",
     "SqliteInboxReader",
@@ -24,6 +25,7 @@ __all__ = [
     "SqliteStateReader",
     "SqliteStateStore",
     "backup",
+    "clear_spool",
     "disk_is_low",
     "open_inbox_reader",
     "open_inbox_signal",

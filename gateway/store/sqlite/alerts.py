@@ -52,7 +52,8 @@ class AlertReads(Session):
 
     def alerts(self, sync: int = 0) -> list[AlertRow]:
         """Alerts that stand, of one sync or of all."""
-        rows = self._rows(f"SELECT {_ALERT} FROM alert WHERE ?1 = 0 OR sync = ?1 ORDER BY sync, name", (sync,))
+        of_sync = "sync = ?1" if sync else "?1 = 0"
+        rows = self._rows(f"SELECT {_ALERT} FROM alert WHERE {of_sync} ORDER BY sync, name", (sync,))
         return [AlertRow(*row) for row in rows]
 
     def alert(self, sync: int, name: str) -> AlertRow | None:

@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
-from sqlite_utils import Migrations
 
 from gateway.core.errors import StoreError
 from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.connection import WriterLock, open_reader, store_error
 from gateway.store.sqlite.inbox_reader import SqliteInboxReader
 from gateway.store.sqlite.places import inbox_files, inbox_path, writer_of
-from gateway.store.sqlite.schema import inbox_migrations, require_current, state_migrations
+from gateway.store.sqlite.schema import Migrations, inbox_migrations, require_current, state_migrations
 from gateway.store.sqlite.state import STATE_FILE
 
 MANIFEST = "manifest.json"

@@ -11,6 +11,7 @@ from gateway.store.sqlite.session import json_list
 from gateway.store.sqlite.settlements import _ATTEMPT, AttemptReads
 from gateway.store.sync_rows import RecordRow, RecordShares, ResultCount, RowResult, SnapshotRow
 
+ATTEMPT_SLACK_US = 60 * 1_000_000  # between a request's end and its keeping
 _TROUBLED = """(unmappable <> '' OR (more <> x'' AND instr(more, '"problem"') > 0))"""
 _SHARED = (
     "(EXISTS (SELECT 1 FROM record AS other INDEXED BY record_holds WHERE other.sync = mine.sync "
@@ -115,22 +116,46 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
     def attempts_between(
         self, lane: str, mapping: str, from_us: int, to_us: int, *, limit: int = 1000
     ) -> list[AttemptRow]:
-        """Requests of one mapping that began in [from_us, to_us], oldest first."""
+        """The last requests of one mapping that began and ended in [from_us, to_us], oldest first."""
         ids = self._text_id(lane), self._text_id(mapping)
         if None in ids:
             return []
         rows = self._rows(
-            f"SELECT {_ATTEMPT} FROM attempt WHERE lane = ? AND mapping = ? AND started_us BETWEEN ? AND ? ORDER BY id LIMIT ?",
-            (*ids, from_us, to_us, limit),
+            f"SELECT {_ATTEMPT} FROM attempt WHERE id >= ? AND id < ? AND lane = ? AND mapping = ? "
+            "AND started_us BETWEEN ? AND ? ORDER BY id DESC LIMIT ?",
+            (
+                self._first_attempt(from_us - ATTEMPT_SLACK_US),
+                self._first_attempt(to_us + ATTEMPT_SLACK_US),
+                *ids,
+                from_us,
+                to_us,
+                limit,
+            ),
         )
-        return [self._attempt_row(row) for row in rows]
+        return [self._attempt_row(row) for row in reversed(rows)]
+
+    def _first_attempt(self, ended_us: int) -> int:
+        """The id of about the first request that ended at a moment or later: ids are given when requests have ended."""
+        ends = self._row("SELECT min(id), max(id) + 1 FROM attempt")
+        low, high = ends if ends is not None and ends[0] is not None else (0, 0)
+        while low < high:
+            middle = (low + high) // 2
+            row = self._row(
+                "SELECT id, started_us + duration_ms * 1000 FROM attempt WHERE id >= ? ORDER BY id LIMIT 1", (middle,)
+            )
+            if row is not None and row[1] < ended_us:
+                low = int(row[0]) + 1
+            else:
+                high = middle
+        return int(low)
 
     def deliveries_of_run(self, run: int, deliveries: list[int]) -> set[int]:
         """Which of some deliveries a run planned, settled or not."""
         listed = json_list(deliveries)
         rows = self._rows(
             "SELECT batch FROM row_result WHERE run = ?1 AND batch IN (SELECT value FROM json_each(?2)) UNION "
-            "SELECT delivery FROM planned INDEXED BY planned_run WHERE run = ?1 AND delivery IN (SELECT value FROM json_each(?2))",
+            "SELECT delivery FROM planned INDEXED BY planned_released WHERE delivery <> 0 "
+            "AND delivery IN (SELECT value FROM json_each(?2)) AND run = ?1",
             (run, listed),
         )
         return {row[0] for row in rows}

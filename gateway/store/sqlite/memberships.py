@@ -37,6 +37,11 @@ class MembershipReads(Session):
         row = self._row(f"SELECT {_AUDIENCE} FROM audience WHERE space = ? AND name = ?", (known, name))
         return None if row is None else self._audience_row(row)
 
+    def audience_by_id(self, audience: int) -> AudienceRow | None:
+        """One audience by its number."""
+        row = self._row(f"SELECT {_AUDIENCE} FROM audience WHERE id = ?", (audience,))
+        return None if row is None else self._audience_row(row)
+
     def membership(self, audience: int, member_space: str, member: str) -> MembershipRow | None:
         """What the ledger holds of one person in one audience."""
         known = self._member_id(member_space, member)

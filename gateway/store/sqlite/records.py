@@ -17,6 +17,7 @@ _RECORD = (
     "member, line, standing, state, at_us, place, payload, fingerprint, entry, sent, sent_fingerprint, sent_entry, unmappable, "
     "more, changed_us, run"
 )
+TOUCHED_MAX = 10_000  # more than any batch holds; a sync that is paused may have gathered any number
 # In, listed, the same as what was sent, and nothing rare: no run has anything to do with it.
 _SETTLED = "standing = 1 AND state IN (1, 2) AND fingerprint = sent_fingerprint AND more = x'' AND unmappable = ''"
 
@@ -123,11 +124,18 @@ class RecordReads(Session):
         return [row[0] for row in rows]
 
     def touched_since(self) -> dict[int, tuple[int, int]]:
-        """Syncs with such members: (time of the oldest news, how many)."""
-        return {
-            row[0]: (row[1], row[2])
-            for row in self._rows("SELECT sync, min(at_us), count(*) FROM touched GROUP BY sync")
-        }
+        """Syncs with such members: (time of the oldest news, how many), of TOUCHED_MAX members each at most."""
+        found: dict[int, tuple[int, int]] = {}
+        sync = 0
+        while (row := self._row("SELECT min(sync) FROM touched WHERE sync > ?", (sync,))) and row[0] is not None:
+            sync = int(row[0])
+            news = self._row(
+                "SELECT min(at_us), count(*) FROM (SELECT at_us FROM touched WHERE sync = ? LIMIT ?)",
+                (sync, TOUCHED_MAX),
+            )
+            assert news is not None
+            found[sync] = (news[0], news[1])
+        return found
 
 
 class RecordWrites(RecordReads):

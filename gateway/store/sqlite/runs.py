@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.store.sqlite.session import Session, json_list, pieces
-from gateway.store.sync_rows import OPEN_STATUSES, PlannedRow, RowResult, RunRow, RunStatus
+from gateway.store.sync_rows import PlannedRow, RowResult, RunRow, RunStatus
 
 _RUN = (
     'id, sync, kind, "trigger", status, scheduled_us, missed, coalesced, queued_us, due_us, started_us, finished_us, reason, '
@@ -20,6 +20,12 @@ _RESULT = (
     "run, seq, member_ref, operation, status, stage, code, message, http_status, attempts, batch, first_us, finished_us, "
     "fingerprint_before, fingerprint_after, fields"
 )
+_OPEN = (
+    "run_open WHERE status IN ('planning', 'sending')",
+    "run_held WHERE status = 'held'",
+    "run_queued WHERE status = 'queued'",
+)
+_ID_MAX = 2**63 - 1
 _RESULT_VALUES = ", ".join("?" for _ in RowResult.__struct_fields__[1:])  # the sync is the run's
 
 
@@ -35,10 +41,18 @@ class RunReads(Session):
         self, *, sync: int = 0, before_id: int = 0, status: RunStatus | str = "", limit: int = 100
     ) -> list[RunRow]:
         """Runs, newest first, filtered."""
+        of_sync = "INDEXED BY run_sync WHERE sync = ?1" if sync else "WHERE ?1 = 0"
         rows = self._rows(
-            f"SELECT {_RUN} FROM run WHERE (?1 = 0 OR sync = ?1) AND (?2 = 0 OR id < ?2) AND (?3 = '' OR status = ?3) "
-            "ORDER BY id DESC LIMIT ?4",
-            (sync, before_id, status, limit),
+            f"SELECT {_RUN} FROM run {of_sync} AND id < ?2 AND (?3 = '' OR status = ?3) ORDER BY id DESC LIMIT ?4",
+            (sync, before_id or _ID_MAX, status, limit),
+        )
+        return [_run_row(row) for row in rows]
+
+    def runs_after(self, sync: int, run: int, *, limit: int = 100) -> list[RunRow]:
+        """Runs of a sync behind one of them, oldest first."""
+        rows = self._rows(
+            f"SELECT {_RUN} FROM run INDEXED BY run_sync WHERE sync = ? AND id > ? ORDER BY id LIMIT ?",
+            (sync, run, limit),
         )
         return [_run_row(row) for row in rows]
 
@@ -53,8 +67,9 @@ class RunReads(Session):
 
     def open_runs(self) -> list[RunRow]:
         """Runs that are planning, sending, held or queued, oldest first."""
-        named = ", ".join(f"'{one}'" for one in (*OPEN_STATUSES, "queued"))
-        return [_run_row(row) for row in self._rows(f"SELECT {_RUN} FROM run WHERE status IN ({named}) ORDER BY id")]
+        # One piece an index: asked for all at once, every run that was ever kept is looked at.
+        pieces_of = " UNION ALL ".join(f"SELECT {_RUN} FROM run INDEXED BY {one}" for one in _OPEN)
+        return [_run_row(row) for row in self._rows(f"{pieces_of} ORDER BY id")]
 
     def open_run(self, sync: int) -> RunRow | None:
         """The sync's run that is planning or sending, else the one that is held."""
@@ -77,16 +92,13 @@ class RunReads(Session):
         row = self._row(f"SELECT {_RUN} FROM run INDEXED BY run_queued WHERE sync = ? AND status = 'queued'", (sync,))
         return None if row is None else _run_row(row)
 
-    def planned(
-        self, run: int, *, phase: int | None = None, after_id: int = 0, waiting: bool = False, limit: int = 1000
-    ) -> list[PlannedRow]:
-        """Operations that are not settled, by id. waiting: only those not released to their lane."""
-        condition = "run = ? AND id > ?" + (" AND delivery = 0" if waiting else "")
-        values: list[object] = [run, after_id]
-        if phase is not None:
-            condition += " AND phase = ?"
-            values.append(phase)
-        rows = self._rows(f"SELECT {_PLANNED} FROM planned WHERE {condition} ORDER BY id LIMIT ?", (*values, limit))
+    def planned(self, run: int, *, phase: int, limit: int = 1000) -> list[PlannedRow]:
+        """Operations of one phase that wait to be released to their lane, by id."""
+        rows = self._rows(
+            f"SELECT {_PLANNED} FROM planned INDEXED BY planned_waiting WHERE run = ? AND phase = ? AND delivery = 0 "
+            "ORDER BY id LIMIT ?",
+            (run, phase, limit),
+        )
         return [PlannedRow(*row) for row in rows]
 
     def planned_of(self, deliveries: Iterable[int]) -> dict[int, PlannedRow]:
@@ -101,18 +113,25 @@ class RunReads(Session):
                 found[row[5]] = PlannedRow(*row)
         return found
 
-    def planned_left(self, run: int, phase: int | None = None) -> tuple[int, int]:
-        """(not released, released and not settled) of a run, or of one phase of it."""
+    def planned_left(self, run: int) -> tuple[int, int]:
+        """(not released, released and not settled) of a run; counts all of them."""
         row = self._row(
-            "SELECT total(delivery = 0), total(delivery <> 0) FROM planned INDEXED BY planned_run "
-            "WHERE run = ?1 AND (?2 IS NULL OR phase = ?2)",
-            (run, phase),
+            "SELECT count(*) FROM planned INDEXED BY planned_waiting WHERE run = ? AND delivery = 0", (run,)
         )
-        return (int(row[0]), int(row[1])) if row else (0, 0)
+        return int(row[0]) if row else 0, self.released_count(run)
+
+    def released_count(self, run: int) -> int:
+        """Operations of a run that were released to its lane and are not settled."""
+        row = self._row("SELECT count(*) FROM planned INDEXED BY planned_sent WHERE run = ? AND delivery <> 0", (run,))
+        return int(row[0]) if row else 0
 
     def next_phase(self, run: int) -> int | None:
         """The first phase of a run with anything left in it."""
-        row = self._row("SELECT min(phase) FROM planned INDEXED BY planned_run WHERE run = ?", (run,))
+        row = self._row(
+            "SELECT min(phase) FROM (SELECT min(phase) AS phase FROM planned INDEXED BY planned_waiting WHERE run = ?1 "
+            "AND delivery = 0 UNION ALL SELECT min(phase) FROM planned INDEXED BY planned_sent WHERE run = ?1 AND delivery <> 0)",
+            (run,),
+        )
         return None if row is None or row[0] is None else int(row[0])
 
     def row_results(self, *, run: int, after_seq: int = 0, status: str = "", limit: int = 1000) -> list[RowResult]:
@@ -149,7 +168,7 @@ class RunWrites(RunReads):
         """Keep a new run; return its number, or 0 where its tick was claimed before, or another is open or queued."""
         number = self._take_ids("run", 1)
         kept = self._run(
-            "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR IGNORE INTO run ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (number, *_run_values(row)),
         )
         return number if kept else 0
@@ -185,29 +204,32 @@ class RunWrites(RunReads):
 
     def drop_plan(self, run: int, *, limit: int, unreleased: bool = True) -> list[PlannedRow]:
         """Take out what a run has not released (or, unreleased False, what was released and is owed no more); in pieces."""
-        condition = (
-            "delivery = 0"
+        source = (
+            "planned_waiting WHERE run = ? AND delivery = 0 ORDER BY phase, id"
             if unreleased
-            else "delivery <> 0 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = planned.delivery)"
+            else "planned_sent WHERE run = ? AND delivery <> 0 "
+            "AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = planned.delivery) ORDER BY phase, delivery"
         )
-        rows = self._rows(
-            f"SELECT {_PLANNED} FROM planned WHERE run = ? AND {condition} ORDER BY id LIMIT ?", (run, limit)
-        )
+        rows = self._rows(f"SELECT {_PLANNED} FROM planned INDEXED BY {source} LIMIT ?", (run, limit))
         self.drop_planned(row[0] for row in rows)
         return [PlannedRow(*row) for row in rows]
 
     def drop_unsent(self, run: int) -> int:
         """Delete a run's deliveries that no lane has claimed; return how many. What is on its way ends as it ends."""
         return self._run(
-            "DELETE FROM delivery WHERE state IN (0, 3) AND id IN (SELECT delivery FROM planned WHERE run = ? AND delivery <> 0)",
+            "DELETE FROM delivery WHERE state IN (0, 3) AND id IN "
+            "(SELECT delivery FROM planned INDEXED BY planned_sent WHERE run = ? AND delivery <> 0)",
             (run,),
         )
 
-    def run_deliveries_claimed(self) -> list[int]:
-        """Deliveries of runs that are on their way, or were when the engine died."""
+    def run_deliveries_claimed(self, *, lease_until_us: int) -> list[int]:
+        """Deliveries of runs that are on their way, or were when the engine died, and whose leases end until then."""
         return [
             row[0]
-            for row in self._rows("SELECT id FROM delivery INDEXED BY delivery_claimed WHERE state = 1 AND run <> 0")
+            for row in self._rows(
+                "SELECT id FROM delivery INDEXED BY delivery_claimed WHERE state = 1 AND run <> 0 AND lease_us <= ?",
+                (lease_until_us,),
+            )
         ]
 
     def release_planned(self, ids: Sequence[int], first_delivery: int) -> None:
@@ -233,13 +255,32 @@ class RunWrites(RunReads):
         return int(row[0]) if row else 1
 
     def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int, only_exported: bool = False) -> int:
-        """Delete log lines of a sync's runs that finished before the moment. only_exported: of those whose log was exported."""
-        return self._run(
-            "DELETE FROM row_result WHERE (run, seq) IN (SELECT row_result.run, seq FROM run JOIN row_result "
-            "ON row_result.run = run.id WHERE run.sync = ?1 AND run.finished_us > 0 AND run.finished_us < ?2 "
-            "AND (NOT ?4 OR EXISTS (SELECT 1 FROM log_export WHERE log_export.run = run.id)) LIMIT ?3)",
-            (sync, finished_before_us, limit, only_exported),
+        """Delete log lines of a sync's runs that finished before the moment, in pieces; 0 when none is left.
+
+        only_exported: of those whose log was exported.
+        """
+        exported = "AND EXISTS (SELECT 1 FROM log_export WHERE log_export.run = run.id)" if only_exported else ""
+        runs = self._rows(
+            "SELECT id FROM run INDEXED BY run_logged WHERE sync = ? AND has_log = 1 AND finished_us > 0 AND finished_us < ? "
+            f"{exported} ORDER BY finished_us LIMIT ?",
+            (sync, finished_before_us, limit),
         )
+        gone = 0
+        for (run,) in runs:
+            if gone >= limit:
+                break
+            gone += self._drop_log(run, limit - gone)
+        return gone
+
+    def _drop_log(self, run: int, limit: int) -> int:
+        """Delete up to so many lines of a run's log; a run that has none left is not looked at again, and counts as one."""
+        gone = self._run(
+            "DELETE FROM row_result WHERE run = ?1 AND seq IN (SELECT seq FROM row_result WHERE run = ?1 ORDER BY seq LIMIT ?2)",
+            (run, limit),
+        )
+        if gone == limit:
+            return gone
+        return gone + self._run("UPDATE run SET has_log = 0 WHERE id = ?", (run,))
 
     def drop_runs(self, *, finished_before_us: int, limit: int) -> int:
         """Delete runs that finished before the moment and whose log is gone, save the one whose list the platform holds."""

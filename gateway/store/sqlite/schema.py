@@ -5,15 +5,64 @@ A migration that was released is never edited: a change is a new one at the end 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from sqlite_utils import Database, Migrations
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import StoreError
 from gateway.store.sqlite.alerts import ALERTS_ARE_TOLD
 from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.log_exports import LOG_EXPORTS
-from gateway.store.sqlite.sync_schema import STATE_002, SYNC_RENDERING, SYNCS_BESIDE_HELD_RUNS
+from gateway.store.sqlite.sync_schema import (
+    RUNS_KNOW_THEIR_WORK,
+    STATE_002,
+    SYNC_RENDERING,
+    SYNCS_BESIDE_HELD_RUNS,
+)
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Step = Callable[["Database"], None]
+
+
+class Migrations:
+    """The steps of one database, in order. Steps are declared by decorating their function with `(name=…)`.
+
+    sqlite-utils applies them. Most files are of the newest version when they are opened, and it takes longer to load than
+    all of the store, so it is loaded where a step is due and nowhere else.
+    """
+
+    def __init__(self, name: str, steps: Mapping[str, Step] | None = None) -> None:
+        self.name = name
+        self.steps: dict[str, Step] = dict(steps or {})
+
+    def __call__(self, *, name: str) -> Callable[[Step], Step]:
+        """Add a step at the end."""
+
+        def add(step: Step) -> Step:
+            assert name not in self.steps, name
+            self.steps[name] = step
+            return step
+
+        return add
+
+    def applied(self, connection: driver.Connection) -> set[str]:
+        """Names of the steps that a file has; sqlite-utils notes them there."""
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = '_sqlite_migrations'").fetchone():
+            return set()
+        found = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (self.name,))
+        return {row[0] for row in found.fetchall()}
+
+    def apply(self, connection: driver.Connection) -> None:
+        """Take the steps that a file lacks, each in a transaction of its own."""
+        import sqlite_utils  # noqa: PLC0415 # see above
+
+        steps = sqlite_utils.Migrations(self.name)
+        for name, step in self.steps.items():
+            steps(name=name)(step)
+        steps.apply(sqlite_utils.Database(connection))
+
 
 inbox_migrations = Migrations("gateway.inbox")
 state_migrations = Migrations("gateway.state")
@@ -135,33 +184,28 @@ def _log_fields(db: Database) -> None:
     db.conn.execute("ALTER TABLE row_result ADD COLUMN fields TEXT NOT NULL DEFAULT ''")
 
 
+@state_migrations(name="runs know their work")
+def _runs_know_their_work(db: Database) -> None:
+    """What waits of a run's plan, and whether its log is gone, are found without looking at everything else."""
+    for statement in RUNS_KNOW_THEIR_WORK:
+        db.conn.execute(statement)
+
+
 def migrate(connection: driver.Connection, migrations: Migrations, path: Path) -> None:
     """Bring a writer's file to the newest version. Raises StoreError when a newer gateway wrote it."""
-    database = Database(connection)
     if not check_version(connection, migrations, path):
-        migrations.apply(database)
+        migrations.apply(connection)
 
 
 def check_version(connection: driver.Connection, migrations: Migrations, path: Path) -> bool:
     """Whether no migration is pending. Raises StoreError when a newer gateway wrote the file."""
-    database = Database(connection)
-    applied = {done.name for done in migrations.applied(database)}
-    pending = {step.name for step in migrations.pending(database)}
-    if unknown := sorted(applied - migration_names(migrations)):
+    applied = migrations.applied(connection)
+    if unknown := sorted(applied - migrations.steps.keys()):
         raise StoreError(
             f"{path} was written by a newer gateway (it has {unknown[-1]!r}, which this version does not know). "
             "Run that version, or restore a backup made by this one."
         )
-    return not pending
-
-
-def migration_names(migrations: Migrations) -> frozenset[str]:
-    """Names of all migrations of a set."""
-    empty = Database(memory=True)
-    try:
-        return frozenset(step.name for step in migrations.pending(empty))
-    finally:
-        empty.close()
+    return applied == migrations.steps.keys()
 
 
 def require_current(connection: driver.Connection, migrations: Migrations, path: Path) -> None:

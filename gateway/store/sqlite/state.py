@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -48,7 +48,7 @@ DISK_CHECK_EVERY_S = 1.0
 class _Work(Generic[T]):
     """One call of `write`: what to run, who waits, how it ended."""
 
-    __slots__ = ("_error", "_future", "_loop", "_result", "_run")
+    __slots__ = ("_error", "_future", "_loop", "_result", "_run", "_tells")
 
     def __init__(
         self, run: Callable[[Transaction], T], loop: asyncio.AbstractEventLoop, future: asyncio.Future[T]
@@ -58,10 +58,12 @@ class _Work(Generic[T]):
         self._future = future
         self._error: BaseException | None = None
         self._result: T | None = None
+        self._tells: Sequence[Callable[[], None]] = ()
 
     def run(self, transaction: Transaction) -> None:
         """Run it, keeping the result until the commit."""
         self._result = self._run(transaction)
+        self._tells = transaction.tells
 
     def fail(self, error: BaseException) -> None:
         """End with an error instead."""
@@ -73,6 +75,9 @@ class _Work(Generic[T]):
             self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
+        if self._error is None:
+            for tell in self._tells:
+                tell()
         if self._future.done():
             return  # the caller was cancelled; what was committed stays
         if self._error is not None:

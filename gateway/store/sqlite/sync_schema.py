@@ -94,3 +94,12 @@ SYNCS_BESIDE_HELD_RUNS = (
 
 # The version of the mapping that made all of a sync's records: '' before they were made whole, '*' where several did.
 SYNC_RENDERING = ("ALTER TABLE sync ADD COLUMN rendering TEXT NOT NULL DEFAULT ''",)
+
+RUNS_KNOW_THEIR_WORK = (
+    # A run's plan is found by what waits of it and what was released of it, however large the rest is.
+    "DROP INDEX planned_run",
+    "CREATE INDEX planned_sent ON planned (run, phase, delivery) WHERE delivery <> 0",
+    # 0: the run's log lines are gone. So retention looks at no run twice.
+    "ALTER TABLE run ADD COLUMN has_log INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX run_logged ON run (sync, finished_us) WHERE has_log = 1 AND finished_us > 0",
+)

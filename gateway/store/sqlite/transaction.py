@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.store.rows import ForwardedRow
 from gateway.store.sqlite.alerts import AlertReads, AlertWrites
+from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.figures import FigureReads
 from gateway.store.sqlite.lanes import LaneReads, LaneWrites, PositionReads, PositionWrites
 from gateway.store.sqlite.lists import ListReads, ListWrites
@@ -12,6 +15,7 @@ from gateway.store.sqlite.memberships import MembershipReads, MembershipWrites
 from gateway.store.sqlite.records import RecordWrites
 from gateway.store.sqlite.reviving import RevivalWrites
 from gateway.store.sqlite.runs import RunWrites
+from gateway.store.sqlite.session import Names
 from gateway.store.sqlite.settlements import SettlementWrites
 from gateway.store.sqlite.syncs import SyncReads, SyncWrites
 from gateway.store.sqlite.traces import TraceReads, TraceWrites
@@ -51,19 +55,31 @@ class Transaction(
 ):
     """Questions and changes of one piece of work."""
 
+    def __init__(self, connection: driver.Connection, names: Names) -> None:
+        super().__init__(connection, names)
+        self.tells: list[Callable[[], None]] = []
+
+    def when_committed(self, tell: Callable[[], None]) -> None:
+        """Call it, on the caller's loop, once everything here is on disk; never where it is not kept."""
+        self.tells.append(tell)
+
     def take_forwarded(self, member_space: str, member: str) -> list[ForwardedRow]:
         """What lists may hold of a person by forwarding, to be removed there; it is forgotten here."""
         identifier = self.member_id(member_space, member)
         return [] if identifier is None else self._take_forwarded(identifier)
 
     def forget_member(self, member_space: str, member: str) -> None:
-        """Remove the person's identifiers, memberships, and unsent deliveries other than deletes."""
+        """Remove the person's identifiers, memberships, and unsent deliveries other than deletes.
+
+        Request bodies kept for debugging go whole, since nobody knows whom they name.
+        """
         identifier = self.member_id(member_space, member)
         if identifier is not None:
             self._forget_deliveries(identifier)
             self._erase_records(identifier)
             self._erase_listed(identifier)
             self._forget_in_ledger(member_space, member, identifier)
+        self._drop_debug_notes()
 
     def prune(
         self, *, now_us: int, retain_seen_us: int, retain_dead_us: int, retain_attempts_us: int, retain_out_us: int

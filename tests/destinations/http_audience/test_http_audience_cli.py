@@ -192,3 +192,45 @@ def test_a_live_sample_is_added_and_removed(tmp_path):
         assert partner.members("9001") == frozenset()
         assert run("test", NORTHWIND, "--sync", sync, "--live-sample", 1, NW_TOKEN="wrong")[0] == 1
     assert [request.names for request in partner.log][:2] == [("add",), ("remove",)]
+
+
+def test_a_mapping_file_is_told_from_a_definition(tmp_path):
+    """One sentence, not one for each member that a definition does not have."""
+    code, shown = run("check", mapping_file(tmp_path))
+    assert (code, len(shown["errors"])) == (2, 1)
+    assert "This is a mapping file" in shown["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("#Nobody",), "no mapping of the name `Nobody`; say which as FILE#MAPPING. It has `VIP buyers`."),
+        (("#VIP buyers", "--audience", "none"), "serves no audience `none`; it serves `vip`."),
+    ],
+)
+def test_a_setting_that_is_not_there_is_told_with_those_that_are(tmp_path, words, said):
+    """Exit 2."""
+    sync = f"{mapping_file(tmp_path)}{words[0]}"
+    code, text = run("preview", NORTHWIND, "--sync", sync, *words[1:])
+    assert (code, said in text.replace("\n", " ")) == (2, True), text
+
+
+def test_a_preview_without_a_mapping_says_that_no_list_is_named(tmp_path):
+    """On standard error, beside the report."""
+    result = CliRunner().invoke(destination, ["preview", str(NORTHWIND)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Without --sync" in result.stderr
+    assert json.loads(result.stdout)["requests"] == []
+
+
+def test_an_import_says_what_is_left_to_fill_in(tmp_path):
+    """And the two files then pass as they are."""
+    config, connection = written(tmp_path, "c.json", CONFIG), written(tmp_path, "n.json", CONNECTION)
+    result = CliRunner().invoke(
+        destination,
+        ["import-rudderstack", str(config), str(connection), "--slug", "acme", "--mappings", str(tmp_path / "m")],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0
+    assert "your audience's key where `fill in` stands" in result.stdout.replace("\n", " ")
+    assert "fill in" in json.loads((tmp_path / "m/acme.json").read_text())["mappings"][0]["audiences"]

@@ -75,14 +75,21 @@ def many(count: int) -> HeldSnapshot:
 
 
 def upload(
-    definition: Any, partner: Any, snapshot: Any, *, notes: Any = None, now_us: int = NOW_US, delivery: int = 1
+    definition: Any,
+    partner: Any,
+    snapshot: Any,
+    *,
+    notes: Any = None,
+    now_us: int = NOW_US,
+    delivery: int = 1,
+    hashing: Any = "on",
 ) -> Performed:
     """One delivery of a whole list."""
     import asyncio
 
     destination = loaded(definition)
     owed = (Owed(id=delivery, operation="replace", payload={}, planned=True, audience_key="vip"),)
-    batch = Batch(action="syncAudience", settings={}, corrections=frozenset(), owed=owed)
+    batch = Batch(action="syncAudience", settings={}, corrections=frozenset(), owed=owed, hashing=hashing)
     context = Context(http=partner, notes=notes or FreshNotes(), now_us=now_us, snapshot=snapshot)
     return asyncio.run(destination.perform(batch, context))
 
@@ -224,6 +231,18 @@ def test_a_session_that_is_not_this_uploads_is_begun_anew(more: dict[str, int]) 
     upload(LISTS, first, many(25), notes=notes)
     upload(LISTS, second, many(25), notes=notes, **{"now_us": NOW_US + 1_000, **more})
     assert [one["part"] for one in told(second)] == [1, 2, 3]
+    assert told(first)[0]["id"] != told(second)[0]["id"]
+
+
+@pytest.mark.parametrize("change", [{"actions__replace__batch__max_records": 5}, {"hashing": "off"}])
+def test_a_session_whose_batches_were_made_otherwise_is_begun_anew(change: dict[str, Any]) -> None:
+    """The definition was edited in between: going on behind the second request would leave people out."""
+    notes = FreshNotes()
+    first, second = Scripted(said(200), said(503)), Scripted(said(200))
+    upload(LISTS, first, many(25), notes=notes)
+    hashing = change.pop("hashing", "on")
+    upload(changed(LISTS, **change), second, many(25), notes=notes, now_us=NOW_US + 1_000, hashing=hashing)
+    assert told(second)[0]["part"] == 1
     assert told(first)[0]["id"] != told(second)[0]["id"]
 
 

@@ -106,10 +106,12 @@ async def test_a_partner_that_asks_for_a_certificate_is_shown_it(tls, settings, 
 @pytest.mark.anyio
 @pytest.mark.parametrize("certificate", [None, str(OTHER)])
 async def test_without_the_right_certificate_nobody_gets_through(certificate):
-    """The lane fails as with any partner that closes the connection, and nothing was read there."""
+    """The lane fails as with any partner that closes the connection, and nothing was read there. A refusal is guessed at."""
     tls = {"authorities": str(OURS)} | ({"certificate": certificate} if certificate else {})
     async with partner() as (url, seen):
-        assert isinstance(await sent(loaded(definition(url, **tls))), Unreachable)
+        outcome = await sent(loaded(definition(url, **tls)))
+        assert isinstance(outcome, Unreachable)
+        assert ("the client certificate may have been refused" in outcome.reason) == (certificate is not None)
         assert seen == []
 
 
@@ -121,6 +123,18 @@ async def test_the_partner_is_verified_whatever_is_shown():
         assert isinstance(outcome, Unreachable)
         assert "TLS handshake failed" in outcome.reason
         assert (outcome.sent, seen) == (False, [])
+
+
+@pytest.mark.anyio
+async def test_the_environment_has_no_say_in_whom_to_trust(monkeypatch):
+    """With a certificate of ours as without: the shipped authorities, or those that are named."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(OURS))
+    async with partner(asks=False) as (url, seen):
+        for tls in ({}, {"certificate": str(OURS)}):
+            outcome = await sent(loaded(definition(url, **tls)))
+            assert isinstance(outcome, Unreachable)
+            assert "TLS handshake failed" in outcome.reason
+        assert seen == []
 
 
 @pytest.mark.anyio
@@ -239,6 +253,24 @@ async def test_certificates_that_were_renewed_often_leave_no_connections_behind(
         with pytest.raises(NoAnswerError):
             await lane.send(Request(method="GET", url="https://127.0.0.1:1/", headers={}, tls=tls))
     assert len(http._pools) == 3
+    await http.aclose()
+
+
+@pytest.mark.anyio
+async def test_connections_are_not_forgotten_between_their_making_and_their_use(monkeypatch):
+    """Several certificates for the first time at the same moment, and room for none of them."""
+    monkeypatch.setattr(http_client, "POOLS_MAX", 0)
+    http = PartnerHttp(version="0")
+    async with partner(asks=False) as (url, _):
+        requests = [
+            Request(
+                method="POST", url=url, headers={}, body=b"{}", tls=Tls(authorities=f"{'#' * number}\n{CERTIFICATE}")
+            )
+            for number in range(4)
+        ]
+        lane = http.lane(allow_private=True)
+        answers = await asyncio.gather(*(lane.send(request) for request in (*requests, *requests)))
+        assert {answer.status for answer in answers} == {200}
     await http.aclose()
 
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from http_audience_cases import NOW_US, SMALL, changed, loaded, owed_of, said
+from http_audience_cases import NOW_US, SMALL, Scripted, changed, loaded, owed_of, performed, said
 
-from gateway.core.outcomes import Delivered
+from gateway.core.outcomes import Delivered, Unreachable
 from gateway.destinations.base import Batch, Context
 from gateway.destinations.rehearsal import FreshNotes
 
@@ -79,3 +79,17 @@ def test_a_token_counts_as_expired_a_minute_early(destination):
     assert partner.tokens == 1
     asyncio.run(at_once(destination, partner, notes, now_us=NOW_US + (3600 - 60) * 1_000_000))
     assert partner.tokens == 2
+
+
+@pytest.mark.parametrize(("steps", "may_have_worked"), [(1, False), (2, True)])
+def test_a_token_that_is_missing_in_the_middle_leaves_open_what_came_before(steps, may_have_worked):
+    """The first step was answered: where a change must not be asked for twice, that is no reason to ask again."""
+    step = {"method": "POST", "path": "/people", "body": {"n": 1}}
+    file = changed(SMALL, auth=OAUTH, actions={"add": {"steps": [step] * steps}})
+    destination = loaded(file, ID="i", S="s")
+    answers = [said(200, {"access_token": "t", "expires_in": 3600}), said(200), said(401), said(503)]
+    if steps == 1:
+        answers = [said(503)]
+    (outcome,) = performed(destination, owed_of([{"email": "a"}]), Scripted(*answers)).outcomes
+    assert isinstance(outcome, Unreachable)
+    assert outcome.may_have_worked == may_have_worked

@@ -162,3 +162,11 @@ def test_9_1_settings_that_differ_are_told():
     created = read_created(answer(200, body), asked=asked, now_us=NOW_US, known=NOBODY)
     assert created == Created(external_id="49", differs=("ttl_in_hours",))
     assert read_created(answer(200, body), asked={}, now_us=NOW_US, known=NOBODY) == Created(external_id="49")
+
+
+def test_an_address_that_gives_no_tokens_is_told_as_such():
+    """404 is no matter of the credentials."""
+    for status, words in ((404, "Check `backstage_base_url`"), (401, "Check client_id and client_secret")):
+        read = read_token(answer(status, b""), now_us=NOW_US)
+        assert isinstance(read, Unauthorized)
+        assert words in read.reason

@@ -1,8 +1,6 @@
 """Lists written in a process of their own: the same file, an end with its parent's patience, no text of its faults."""
 
 import asyncio
-import os
-import time
 
 import pytest
 from trade_desk_cases import PortableSnapshot, people, performed, run_of, snapshot
@@ -12,7 +10,7 @@ from gateway.destinations.base import Batch, Context
 from gateway.destinations.rehearsal import FreshNotes
 from gateway.destinations.the_trade_desk import list_process
 from gateway.destinations.the_trade_desk.definition import HASHED
-from gateway.destinations.the_trade_desk.list_process import ABANDONED_S, Asked, ListError, list_folder, write_snapshot
+from gateway.destinations.the_trade_desk.list_process import Asked, ListError, list_folder, write_snapshot
 from gateway.destinations.the_trade_desk.perform import THE_TRADE_DESK
 
 pytestmark = pytest.mark.anyio
@@ -60,15 +58,12 @@ async def test_cancelling_ends_the_process(tmp_path, monkeypatch):
 
 
 async def test_a_run_leaves_no_file_behind(tmp_path, monkeypatch):
-    """Whatever it came to; only we could read what lay there; what a killed gateway left goes with the next run."""
+    """Whatever it came to; only we could read what lay there. A snapshot says where; else it is the system's place."""
     monkeypatch.setattr(list_process.tempfile, "tempdir", str(tmp_path))
-    left, fresh = tmp_path / "gateway-list-old", tmp_path / "gateway-list-new"
-    for folder in (left, fresh):
-        folder.mkdir()
-        (folder / "list").write_text("somebody@example.org")
-    os.utime(left, (time.time() - ABANDONED_S - 60,) * 2)
-    with list_folder() as folder:
+    snapshot = PortableSnapshot([])
+    snapshot.spool = tmp_path / "data/spool"
+    with list_folder(snapshot) as folder:
+        assert folder.parent == snapshot.spool
         assert folder.stat().st_mode & 0o077 == 0
-    assert not left.exists()
     await performed(None, {}, run_of(external_id="a"), people(3))
-    assert [one.name for one in tmp_path.iterdir()] == [fresh.name]
+    assert [str(one.relative_to(tmp_path)) for one in sorted(tmp_path.rglob("*"))] == ["data", "data/spool"]

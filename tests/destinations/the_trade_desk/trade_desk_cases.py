@@ -1,6 +1,8 @@
 """What the tests of The Trade Desk share: people, snapshots, runs."""
 
+import tempfile
 import time
+from pathlib import Path
 
 from gateway.destinations.base import Batch, Context, Owed
 from gateway.destinations.rehearsal import FreshNotes, HeldSnapshot
@@ -65,6 +67,7 @@ class PortableSnapshot:
 
     def __init__(self, rows, *, slow_s=0, broken=False):
         self.people = rows
+        self.spool = Path(tempfile.gettempdir())
         self.members = len(rows)
         self.slow_s = slow_s
         self.broken = broken

@@ -22,6 +22,8 @@ ACTIONS: Final = {"insert": "add", "update": "update", "delete": "remove"}
 METHODS: Final = ("POST", "PUT", "PATCH", "GET", "DELETE")
 HASH_TYPES: Final = {"NONE": "none", "SHA256": "sha256", "SHA512": "sha512", "MD5": "md5"}
 BATCH_MAX: Final = 5000
+TO_FILL_IN: Final = "fill in"
+"""Stands where the pair does not say what a mapping file needs."""
 
 _ACTION_KEYS: Final = frozenset({"method", "endpoint", "requestBody", "batchSize", "fields", "useInsertConfig"})
 _PLACEHOLDER: Final = re.compile(r"\{\{(connection)((?:\.\w+)+)\}\}")
@@ -142,7 +144,7 @@ class _Importer:
             for pair in (linked.get("customMappings") or ())  # type: ignore[attr-defined] # checked to be a list
             if isinstance(pair, dict) and "to" in pair and "from" in pair and str(pair["to"]) in fields
         }
-        entry: dict[str, object] = {"external_id": linked.get("audienceId", "fill in")}
+        entry: dict[str, object] = {"external_id": linked.get("audienceId", TO_FILL_IN)}
         if isinstance(linked.get("audienceName"), str) and linked["audienceName"]:
             entry["name"] = linked["audienceName"]
         entry.update(
@@ -158,7 +160,7 @@ class _Importer:
             "action": "syncAudience",
             "fields": {**mapped, **static},
             "hashing": "on" if linked.get("isHashRequired", True) else "off",
-            "audiences": {"fill in": entry},
+            "audiences": {TO_FILL_IN: entry},
         }
         return {
             "destination": slug,
