@@ -217,6 +217,12 @@ class RunPage(RunWithCounters, frozen=True, kw_only=True, forbid_unknown_fields=
     seconds_left: float | None
 
 
+class RunProgress(RunLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far one run is. seconds_left: at the destination's limit, null where nothing is sent."""
+
+    seconds_left: float | None
+
+
 class SyncList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A page of syncs. next: the `after` of the following page, null at the end."""
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hmac
 from http import HTTPStatus
-from typing import Any, Literal, TypeVar
+from typing import Final, Literal
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from gateway.admin.answers import AudienceList
 from gateway.admin.destinations import DestinationOrders, DestinationRoutes
 from gateway.admin.openapi import document
 from gateway.admin.operations import Changed, DeadFilter, LaneShown, Operations, ReplayOrder, ReplayResult, Status
-from gateway.admin.reading import BadRequestError, without_values
+from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, BadRequestError, answer, number, order_of
 from gateway.admin.routing import ApiRoute, Handler, Query, bound, described, route
 from gateway.admin.runs import RunRoutes
 from gateway.admin.shown import (
@@ -36,36 +35,18 @@ from gateway.core.errors import OrderError, StoreError
 from gateway.observe import metrics
 from gateway.store.api import StateStore
 
-BODY_BYTES_MAX = 1024 * 1024
-PAGE_MAX = 1000
-ID_MAX = 2**62
-DIGITS_MAX = 19
+BODY_BYTES_MAX: Final = 1024 * 1024
 
 LIMIT = Query("limit", f"Lines of a page, up to {PAGE_MAX}.", int)
 NO_LANE = ((404, "No configured destination is called so."),)
 
-T = TypeVar("T")
-_encode = msgspec.json.Encoder().encode
 _delivery_states = ("due", "claimed", "dead")
 
 
-class ApiError(Exception):
-    """An answer other than 200. code: stable word; message: what, and how to mend it."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status = status
-        self.code = code
-        self.message = message
-        super().__init__(message)
-
-
-def _answer(value: object, status: int = 200) -> Response:
-    return Response(_encode(value), status_code=status, media_type="application/json")
-
-
 def _problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = {"success": False, "code": code, "message": message}
-    return Response(_encode(body), status_code=status, media_type="application/json", headers=headers)
+    said = answer({"success": False, "code": code, "message": message}, status)
+    said.headers.update(headers or {})
+    return said
 
 
 class AdminApi:
@@ -114,8 +95,6 @@ class AdminApi:
                 )
             try:
                 return await handler(request)
-            except ApiError as error:
-                return _problem(error.status, error.code, error.message)
             except OrderError as error:
                 return _problem(error.status, error.code, str(error))
             except BadRequestError as error:
@@ -128,11 +107,11 @@ class AdminApi:
     # what is asked -------------------------------------------------------------------------------------------------
     @route("GET", "/api/status", "How the engine stands.", tag="engine", answer=Status)
     async def _status(self, _: Request) -> Response:
-        return _answer(await self._operations.status())
+        return answer(await self._operations.status())
 
     @route("GET", "/api/lanes", "Every lane, configured or with a backlog, by name.", tag="deliveries", answer=Lanes)
     async def _lanes(self, _: Request) -> Response:
-        return _answer({"lanes": await self._operations.lanes()})
+        return answer({"lanes": await self._operations.lanes()})
 
     @route(
         "GET", "/api/deliveries", "What is owed, and what died, by id.", tag="deliveries", answer=Deliveries,
@@ -146,14 +125,14 @@ class AdminApi:
         query = request.query_params
         state = query.get("state", "")
         if state and state not in _delivery_states:
-            raise ApiError(400, "invalid_state", f"`state` must be one of {', '.join(_delivery_states)}.")
-        limit, after = _number(query, "limit", 100, PAGE_MAX, smallest=1), _number(query, "after", 0, ID_MAX)
+            raise BadRequestError(f"`state` must be one of {', '.join(_delivery_states)}.")
+        limit, after = number(request, "limit", 100, PAGE_MAX, smallest=1), number(request, "after", 0)
         rows = await self._state.read(
             lambda view: view.deliveries(
                 lane=query.get("lane", ""), mapping=query.get("mapping", ""), state=state, after_id=after, limit=limit
             )
         )
-        return _answer(
+        return answer(
             {"deliveries": [shown_delivery(row) for row in rows], "next": rows[-1].id if len(rows) == limit else None}
         )
 
@@ -162,12 +141,12 @@ class AdminApi:
         others=((404, "There is no such delivery."),),
     )  # fmt: skip
     async def _delivery(self, request: Request) -> Response:
-        wanted = min(int(request.path_params["id"]), ID_MAX)
+        wanted = min(int(request.path_params["id"]), NUMBER_MAX)
         row = await self._state.read(lambda view: view.delivery(wanted))
         attempts = await self._state.read(lambda view: view.attempts(delivery_id=wanted, limit=PAGE_MAX))
         if row is None and not attempts:
-            raise ApiError(404, "unknown_delivery", f"There is no delivery {wanted}, and no attempt of it is kept.")
-        return _answer(
+            raise OrderError(404, "unknown_delivery", f"There is no delivery {wanted}, and no attempt of it is kept.")
+        return answer(
             {"delivery": shown_delivery(row) if row else None, "attempts": [shown_attempt(one) for one in attempts]}
         )
 
@@ -177,11 +156,11 @@ class AdminApi:
     )  # fmt: skip
     async def _attempts(self, request: Request) -> Response:
         query = request.query_params
-        limit, before = _number(query, "limit", 100, PAGE_MAX, smallest=1), _number(query, "before", 0, ID_MAX)
+        limit, before = number(request, "limit", 100, PAGE_MAX, smallest=1), number(request, "before", 0)
         rows = await self._state.read(
             lambda view: view.attempts(lane=query.get("lane", ""), before_id=before, limit=limit)
         )
-        return _answer(
+        return answer(
             {"attempts": [shown_attempt(one) for one in rows], "next": rows[-1].id if len(rows) == limit else None}
         )
 
@@ -190,16 +169,15 @@ class AdminApi:
         query=(Query("after", "The `next` of the page before.", int), LIMIT),
     )  # fmt: skip
     async def _audiences(self, request: Request) -> Response:
-        query = request.query_params
-        limit, after = _number(query, "limit", PAGE_MAX, PAGE_MAX, smallest=1), _number(query, "after", 0, ID_MAX)
+        limit, after = number(request, "limit", PAGE_MAX, PAGE_MAX, smallest=1), number(request, "after", 0)
         rows = [row for row in await self._state.read(lambda view: view.audiences()) if row.id > after]
         page = sorted(rows, key=lambda row: row.id)[:limit]
         shown = [shown_audience(row) for row in page]
-        return _answer({"audiences": shown, "next": page[-1].id if len(rows) > limit else None})
+        return answer({"audiences": shown, "next": page[-1].id if len(rows) > limit else None})
 
     @route("GET", "/api/openapi.json", "This document.", tag="engine")
     async def _openapi(self, _: Request) -> Response:
-        return _answer(document(all_routes()))
+        return answer(document(all_routes()))
 
     # what is ordered -----------------------------------------------------------------------------------------------
     @route(
@@ -236,40 +214,40 @@ class AdminApi:
         return await self._one_lane(lane)
 
     async def _one_lane(self, lane: str) -> Response:
-        return _answer(next(one for one in await self._operations.lanes() if one.lane == lane))
+        return answer(next(one for one in await self._operations.lanes() if one.lane == lane))
 
     @route(
         "POST", "/api/dead/retry", "Make dead deliveries due again.", tag="deliveries", answer=Changed, body=DeadFilter
     )
     async def _retry(self, request: Request) -> Response:
-        return _answer(await self._operations.retry_dead(await self._dead_filter(request)))
+        return answer(await self._operations.retry_dead(await self._dead_filter(request)))
 
     @route(
         "POST", "/api/dead/drop", "Delete dead deliveries for good.", tag="deliveries", answer=Changed, body=DeadFilter
     )
     async def _drop(self, request: Request) -> Response:
-        return _answer(await self._operations.drop_dead(await self._dead_filter(request)))
+        return answer(await self._operations.drop_dead(await self._dead_filter(request)))
 
     async def _dead_filter(self, request: Request) -> DeadFilter:
-        chosen = await _body(request, DeadFilter)
+        chosen = await order_of(request, DeadFilter, BODY_BYTES_MAX)
         if chosen.is_empty:
-            raise ApiError(
+            raise OrderError(
                 400, "no_filter", "Say which dead deliveries are meant: `lane`, `mapping`, `ids` or `reason`."
             )
         return chosen
 
     @route("POST", "/api/replays", "Route kept events again.", tag="events", answer=ReplayResult, body=ReplayOrder)
     async def _replay(self, request: Request) -> Response:
-        return _answer(await self._operations.replay(await _body(request, ReplayOrder)))
+        return answer(await self._operations.replay(await order_of(request, ReplayOrder, BODY_BYTES_MAX)))
 
     @route("POST", "/api/reload", "Look at mappings/ now.", tag="engine", answer=Problems)
     async def _reload(self, _: Request) -> Response:
-        return _answer({"problems": await self._operations.reload()})
+        return answer({"problems": await self._operations.reload()})
 
     # health --------------------------------------------------------------------------------------------------------
     @route("GET", "/healthz", "The process lives.", tag="health", is_open=True)
     async def _alive(self, _: Request) -> Response:
-        return _answer({"status": "alive"})
+        return answer({"status": "alive"})
 
     @route(
         "GET", "/readyz", "The store can be used and a rulebook is loaded.", tag="health", is_open=True,
@@ -282,7 +260,7 @@ class AdminApi:
             "rulebook": status.rulebook,
             "problems": status.problems,
         }
-        return _answer(shown, 200 if status.ready else 503)
+        return answer(shown, 200 if status.ready else 503)
 
     @route("GET", "/metrics", "Prometheus text.", tag="health", is_open=True, media=("text/plain",))
     async def _metrics(self, _: Request) -> Response:
@@ -304,26 +282,5 @@ async def _not_there(request: Request, error: Exception) -> Response:
     return _problem(status, "unknown_path", "There is nothing at this path; GET /api/openapi.json lists what there is.")
 
 
-def _no_lane(lane: str) -> ApiError:
-    return ApiError(404, "unknown_lane", f"No configured destination is called `{lane}`; `gateway lanes` lists them.")
-
-
-async def _body(request: Request, wanted: type[T]) -> T:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > BODY_BYTES_MAX:
-            raise ApiError(400, "payload_too_large", f"The body is larger than {BODY_BYTES_MAX} bytes.")
-    try:
-        return msgspec.json.decode(bytes(data) or b"{}", type=wanted)
-    except msgspec.DecodeError as error:
-        raise ApiError(400, "invalid_body", without_values(error)) from error
-
-
-def _number(query: Any, name: str, default: int, largest: int, *, smallest: int = 0) -> int:
-    text = query.get(name, "")
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > DIGITS_MAX or not smallest <= int(text) <= largest:
-        raise ApiError(400, "invalid_number", f"`{name}` must be a whole number from {smallest} to {largest}.")
-    return int(text)
+def _no_lane(lane: str) -> OrderError:
+    return OrderError(404, "unknown_lane", f"No configured destination is called `{lane}`; `gateway lanes` lists them.")

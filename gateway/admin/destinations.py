@@ -5,13 +5,13 @@ A verb stands behind a colon at the end of the path, as with syncs. Bodies are J
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.admin.reading import BadRequestError, answer
+from gateway.admin.reading import answer, order_of
 from gateway.admin.routing import route
 from gateway.core.errors import OrderError
 
@@ -21,7 +21,6 @@ BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 NAME_MAX: Final = 500
 NOT_NAMED: Final = "-"  # in the place of a slug that nothing depends on
 
-T = TypeVar("T")
 Name = Annotated[str, msgspec.Meta(max_length=NAME_MAX)]
 Json = msgspec.Raw | msgspec.UnsetType
 """A part of a body as it was written, so that what is wrong with it is told with its line and column."""
@@ -237,7 +236,6 @@ _DESTINATION: Final = "/api/destinations/{slug:str}"
 _LIST: Final = "/api/lists/{name:path}"
 UNKNOWN: Final = (404, "There is no such destination, or no such mapping.")
 IN_CODE: Final = (409, "The destination is written in code; this is for definitions.")
-TOO_LARGE: Final = (413, "The body is too large.")
 NO_LIST: Final = (404, "There is no such mapping, or it serves no such audience.")
 NOT_NOW: Final = (409, "The definition or its credentials do not allow it.")
 NOT_THERE: Final = (502, "The partner refuses, or gives no answer that can be used.")
@@ -267,35 +265,35 @@ class DestinationRoutes:
 
     @route(
         "POST", f"{_DESTINATION}:check", "What is wrong with a definition, and what its requests read.", tag="destinations",
-        body=CheckOrder, answer=CheckReport, others=(UNKNOWN, IN_CODE, TOO_LARGE),
+        body=CheckOrder, answer=CheckReport, others=(UNKNOWN, IN_CODE),
     )  # fmt: skip
     async def check(self, request: Request) -> Response:
         """No request is made."""
-        return answer(await self._orders.check(_slug(request), await _body(request, CheckOrder)))
+        return answer(await self._orders.check(_slug(request), await order_of(request, CheckOrder, BODY_BYTES_MAX)))
 
     @route(
         "POST", f"{_DESTINATION}:preview", "The requests that records would cause; nothing is sent.", tag="destinations",
-        body=PreviewOrder, answer=PreviewReport, others=(UNKNOWN, IN_CODE, TOO_LARGE),
+        body=PreviewOrder, answer=PreviewReport, others=(UNKNOWN, IN_CODE),
     )  # fmt: skip
     async def preview(self, request: Request) -> Response:
         """In the order in which they would be sent."""
-        return answer(await self._orders.preview(_slug(request), await _body(request, PreviewOrder)))
+        return answer(await self._orders.preview(_slug(request), await order_of(request, PreviewOrder, BODY_BYTES_MAX)))
 
     @route(
         "POST", f"{_DESTINATION}:test", "A definition's own samples; sent for real only with `live_sample`.",
-        tag="destinations", body=TestOrder, answer=SamplesReport, others=(UNKNOWN, IN_CODE, TOO_LARGE),
+        tag="destinations", body=TestOrder, answer=SamplesReport, others=(UNKNOWN, IN_CODE),
     )  # fmt: skip
     async def test(self, request: Request) -> Response:
         """Each must be sent, or refused with the code it names."""
-        return answer(await self._orders.test(_slug(request), await _body(request, TestOrder)))
+        return answer(await self._orders.test(_slug(request), await order_of(request, TestOrder, BODY_BYTES_MAX)))
 
     @route(
         "POST", f"{_DESTINATION}:import", "RudderStack's configuration as a definition and a mapping file; nothing is written.",
-        tag="destinations", body=Pair, answer=ImportReport, others=(TOO_LARGE,),
+        tag="destinations", body=Pair, answer=ImportReport,
     )  # fmt: skip
     async def import_(self, request: Request) -> Response:
         """slug: what the destination is called; `-` makes it from the host."""
-        return answer(await self._orders.import_pair(_slug(request), await _body(request, Pair)))
+        return answer(await self._orders.import_pair(_slug(request), await order_of(request, Pair, BODY_BYTES_MAX)))
 
     @route(
         "POST", f"{_LIST}:find", "The list of `file/mapping/audience`; the partner is asked where nobody knows it.",
@@ -322,7 +320,7 @@ class DestinationRoutes:
         return await self._keep(request, "delete")
 
     async def _keep(self, request: Request, verb: str) -> Response:
-        given = await _body(request, ListOrder)
+        given = await order_of(request, ListOrder, BODY_BYTES_MAX)
         if verb == "delete" and not given.confirm:
             raise OrderError(400, "not_confirmed", "Say `confirm`: the partner forgets the list and everybody on it.")
         return answer(await self._orders.keep_list(str(request.path_params["name"]), verb))
@@ -330,16 +328,3 @@ class DestinationRoutes:
 
 def _slug(request: Request) -> str:
     return str(request.path_params["slug"])
-
-
-async def _body(request: Request, wanted: type[T]) -> T:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > BODY_BYTES_MAX:
-            raise OrderError(413, "payload_too_large", f"The body is larger than {BODY_BYTES_MAX} bytes.")
-    try:
-        return msgspec.json.decode(bytes(data) or b"{}", type=wanted)
-    except (msgspec.DecodeError, RecursionError) as error:
-        # Of a value that does not fit, only its place is told: it may be a person's.
-        raise BadRequestError(str(error)) from error

@@ -18,11 +18,13 @@ OPENAPI_VERSION: Final = "3.1.0"
 _INTRODUCTION: Final = """Everything an operator can see and order of a running gateway.
 
 Lists come in pages: `next` of an answer is the `after` (or `before`) of the following page, null at the end. Every answer other
-than 2xx is `{"success": false, "code", "message"}`. Moments ending in `_us` are Unix microseconds. Answers hold no personal data
-unless `reveal` asks for it."""
+than 2xx is `{"success": false, "code", "message"}`: `invalid_request` (400) where something cannot be read,
+`payload_too_large` (413) where the body is too large, further words for what is refused. Moments ending in `_us` are Unix
+microseconds. Answers hold no personal data unless `reveal` asks for it."""
 
 _ALWAYS: Final = ((400, "What was given cannot be read."), (401, "The token is missing or wrong."),
                   (503, "The store cannot be used now; see Retry-After."))  # fmt: skip
+_TOO_LARGE: Final = (413, "The body is too large.")
 _INTEGERS: Final = frozenset({"id", "run", "older", "audience"})
 _FOUND = re.compile(r"\{(\w+)\}")
 
@@ -119,6 +121,8 @@ def _responses(told: ApiRoute, by_type: dict[str, dict[str, object]]) -> dict[st
     others = list(told.others)
     if told.versioned and told.method == "POST":
         others.append((412, "It has changed since you looked."))
+    if told.body is not None:
+        others.append(_TOO_LARGE)
     if not told.is_open:
         others += _ALWAYS
     responses: dict[str, object] = {"200": good}

@@ -9,6 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.core.errors import OrderError
+
 PAGE_MAX: Final = 1000
 NUMBER_MAX: Final = 2**62
 DIGITS_MAX: Final = 19
@@ -20,7 +22,7 @@ _quoted = re.compile(r"'.*'", re.DOTALL)
 
 
 class BadRequestError(Exception):
-    """What was given cannot be read; the text says why."""
+    """What was given cannot be read: 400 `invalid_request`; the text says why."""
 
 
 def answer(value: object, status: int = 200, *, version: object = None) -> Response:
@@ -29,13 +31,16 @@ def answer(value: object, status: int = 200, *, version: object = None) -> Respo
     return Response(_encode(value), status_code=status, media_type="application/json", headers=headers)
 
 
-async def order_of(request: Request, wanted: type[T]) -> T:
-    """The body as an order; an empty one is `{}`. Raises BadRequestError."""
+async def order_of(request: Request, wanted: type[T], largest: int = ORDER_BYTES_MAX) -> T:
+    """The body as an order; an empty one is `{}`. largest: in bytes.
+
+    Raises OrderError 413 `payload_too_large` for a larger one, BadRequestError for one that cannot be read.
+    """
     data = bytearray()
     async for part in request.stream():
         data += part
-        if len(data) > ORDER_BYTES_MAX:
-            raise BadRequestError(f"The body is larger than {ORDER_BYTES_MAX} bytes.")
+        if len(data) > largest:
+            raise OrderError(413, "payload_too_large", f"The body is larger than {largest} bytes.")
     try:
         return msgspec.json.decode(bytes(data) or b"{}", type=wanted)
     except (msgspec.DecodeError, RecursionError) as error:

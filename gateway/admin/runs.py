@@ -38,6 +38,14 @@ class RunRoutes:
         return answer(shown, version=shown["version"])
 
     @route(
+        "GET", f"{_RUN}/progress", "How far a run is, in few words: to be asked again and again.", tag="runs",
+        answer=answers.RunProgress, others=(UNKNOWN,),
+    )  # fmt: skip
+    async def progress(self, request: Request) -> Response:
+        """A run's line and how long the rest takes."""
+        return answer(await self._orders.run_progress(_run(request)))
+
+    @route(
         "GET", f"{_RUN}/log", "The sync log of a run: a page, or a whole file.", tag="runs", answer=answers.LogPage,
         query=(AFTER, LIMIT, Query("status", "Only lines that ended so."), FORMAT), others=(UNKNOWN,), media=FILES,
     )  # fmt: skip
@@ -45,7 +53,7 @@ class RunRoutes:
         """A page of lines, or all of them as a file."""
         run, form = _run(request), form_of(request)
         if form is not None:
-            await self._orders.show_run(run)  # so that an unknown one is told before the file begins
+            await self._orders.run_progress(run)  # so that an unknown one is told before the file begins
             return StreamingResponse(self._orders.exported_run(run, form), media_type=MEDIA[form])
         limit, after = number(request, "limit", PAGE_MAX, PAGE_MAX, smallest=1), number(request, "after", 0)
         status = request.query_params.get("status", "")

@@ -94,6 +94,9 @@ class Orders(Protocol):
     async def show_run(self, run: int) -> Shown:
         """One run."""
 
+    async def run_progress(self, run: int) -> Shown:
+        """How far one run is."""
+
     async def run_log(self, run: int, *, after: int = 0, limit: int = 1000, status: str = "") -> list[Shown]:
         """The sync log of one run."""
 

@@ -20,7 +20,7 @@ _COMMANDS = {
     "try": ("gateway.cli.trying", "try_", "Show what one mapping makes of one event; send nothing."),
     "explain": ("gateway.cli.trying", "explain", "Tell what became of an event, and why."),
     "send": ("gateway.cli.sending", "send", "Post event files to the gateway."),
-    "tail": ("gateway.cli.sending", "tail", "Watch what becomes of events."),
+    "tail": ("gateway.cli.tailing", "tail", "Watch what becomes of events."),
     "lanes": ("gateway.cli.operating", "lanes", "List destinations: backlog, standing and why."),
     "pause": ("gateway.cli.operating", "pause", "Stop sending to a destination; keep its backlog."),
     "resume": ("gateway.cli.operating", "resume", "End a pause, a hold and all waiting of a destination."),

@@ -9,7 +9,16 @@ import msgspec
 from rich.markup import escape
 
 from gateway.cli.cases import CaseResult, run_cases
-from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, json_option, out, print_json, print_problems
+from gateway.cli.output import (
+    EXIT_FAILED,
+    EXIT_GOOD,
+    EXIT_INVALID,
+    counted,
+    json_option,
+    out,
+    print_json,
+    print_problems,
+)
 from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.config.cases import read_cases
@@ -144,11 +153,12 @@ def _print_summary(rulebook: Rulebook | None, problems: list[Problem], results: 
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     if rulebook is None:
-        out.print(f"[red]would not load[/red]: {errors} errors, {warnings} warnings")
+        out.print(f"[red]would not load[/red]: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
         return
     mappings = sum(len(one.mappings) for one in rulebook.destinations)
     passed = sum(result.passed for result in results)
     out.print(
-        f"{len(rulebook.destinations)} destinations, {mappings} mappings, {len(rulebook.sources)} sources: "
-        f"{errors} errors, {warnings} warnings; {passed} of {len(results)} cases pass"
+        f"{counted(len(rulebook.destinations), 'destination')}, {counted(mappings, 'mapping')}, "
+        f"{counted(len(rulebook.sources), 'source')}: {counted(errors, 'error')}, {counted(warnings, 'warning')}; "
+        f"{passed} of {counted(len(results), 'case')} {'passes' if len(results) == 1 else 'pass'}"
     )

@@ -23,7 +23,7 @@ from gateway.store.rows import LaneRow
 
 REPLAY_S_MAX = 3600.0
 PLAN_S_MAX = 3600.0  # a plan may have to make a million records anew, or to write a whole list
-NOT_USABLE = frozenset({400, 404})  # answers that mean: what was given cannot be used
+NOT_USABLE = frozenset({400, 404, 413})  # answers that mean: what was given cannot be used
 
 T = TypeVar("T")
 

@@ -84,6 +84,11 @@ def moment(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S") if us else "-"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 error`, `2 errors`. many: where it is not made with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def span(seconds: float) -> str:
     """A duration as people read it."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

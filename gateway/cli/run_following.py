@@ -22,14 +22,15 @@ EXITS = {"succeeded": EXIT_GOOD, "skipped": EXIT_GOOD, "partial": EXIT_PARTIAL, 
 
 def finish(run: int, *, as_json: bool) -> None:
     """Follow a run to its end and exit as it ended. Progress goes to standard error, so that --json stays one document."""
-    started = time.monotonic()
+    path, started = f"/api/runs/{quote(str(run))}", time.monotonic()
     with _Progress() as progress:
         while True:
-            shown = order("GET", f"/api/runs/{quote(str(run))}", dict[str, object])
+            shown = order("GET", f"{path}/progress", dict[str, object])
             if shown["status"] in ENDED:
                 break
             progress.tell(progress_line(shown, time.monotonic() - started))
             time.sleep(POLL_S)
+    shown = order("GET", path, dict[str, object])  # the whole page takes longer to make: once
     if as_json:
         print_json(shown)
     else:

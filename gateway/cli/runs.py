@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import msgspec
@@ -80,7 +81,8 @@ def log(number: int, status: str, form: str | None, path: Path | None, *, as_jso
     if form is not None or path is not None:
         export_run(number, form_of(form), path, status=status)
         return
-    fetch_run(number)
+    if ask(lambda view: view.run(number)) is None:
+        _unknown(number)
     after = 0
     rows: list[Shown] = []
     while True:
@@ -148,8 +150,12 @@ def fetch_run(number: int) -> Shown:
 
     shown = ask(look)
     if shown is None:
-        fail(f"There is no run {number}; `gateway run list` names them.", code=EXIT_INVALID)
+        _unknown(number)
     return shown
+
+
+def _unknown(number: int) -> NoReturn:
+    fail(f"There is no run {number}; `gateway run list` names them.", code=EXIT_INVALID)
 
 
 def _run_order(number: int, verb: str, given: msgspec.Struct, sentence: str, *, as_json: bool) -> None:

@@ -1,9 +1,8 @@
-"""`gateway send` and `gateway tail`: put events in by hand, and watch what becomes of events."""
+"""`gateway send`: put events in by hand."""
 
 from __future__ import annotations
 
 import base64
-import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,17 +12,9 @@ import msgspec
 from rich.markup import escape
 
 from gateway.cli.api_client import NotAnsweredError, post, running_ingest
-from gateway.cli.operating import ask
-from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, fail, json_option, moment, out, print_line
+from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, fail, out
 from gateway.cli.settings import environment
-from gateway.core.events import Place
 from gateway.core.freshening import freshened
-from gateway.store import FILES_PER_WRITER
-from gateway.store.rows import TraceRow
-
-TAIL_PAUSE_S = 0.3
-ROUND_ROWS = 1000
-LAST_FRAME = 2**24 - 1
 
 _ROUTES = {
     "track": "/v1/track",
@@ -114,60 +105,3 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
             fail(f"`{one}` is not a header; write `Name: value`.", code=EXIT_INVALID)
         found[name.strip()] = value.strip()
     return found
-
-
-@click.command()
-@click.option("--source", default="", help="Only events of this source.")
-@click.option("--outcome", default="", help="Only this outcome: decided, rejected, set_aside …")
-@click.option(
-    "--limit", type=click.IntRange(0, 1000), default=10, show_default=True, help="How many old ones to begin with."
-)
-@click.option("--follow/--no-follow", default=True, help="Wait for new ones.")
-@json_option
-def tail(source: str, outcome: str, limit: int, *, follow: bool, as_json: bool) -> None:
-    """Watch events as they are decided: what came, what it changed, what is owed, and why nothing was."""
-    met: dict[int, Place] = {}
-    rows = _fresh(met, outcome=outcome, source=source, limit=max(limit, 1))
-    for row in rows[-limit:] if limit else ():
-        _print_trace(row, as_json=as_json)
-    while follow:
-        time.sleep(TAIL_PAUSE_S)
-        for row in _fresh(met, outcome=outcome, source=source, limit=ROUND_ROWS):
-            _print_trace(row, as_json=as_json)
-
-
-def _fresh(met: dict[int, Place], *, outcome: str, source: str, limit: int) -> list[TraceRow]:
-    """Traces not met before, by arrival; `met` (the newest place of each ingest process) is brought up to date."""
-    writers = sorted(ask(lambda view: view.cursors()))
-    found: list[TraceRow] = []
-    for writer in writers:
-        first = Place(inbox=writer * FILES_PER_WRITER, frame=0, ordinal=0)
-        behind = Place(inbox=(writer + 1) * FILES_PER_WRITER - 1, frame=LAST_FRAME, ordinal=0)
-        last = met.get(writer, first)
-        rows = ask(lambda view, behind=behind: view.traces(before=behind, outcome=outcome, source=source, limit=limit))  # type: ignore[misc] # mypy infers no type for a lambda's default
-        fresh = [row for row in rows if row.place > last]
-        met[writer] = max((row.place for row in fresh), default=last)
-        found += fresh
-    return sorted(found, key=lambda row: (row.received_us, row.place))
-
-
-def _print_trace(row: TraceRow, *, as_json: bool) -> None:
-    summary = msgspec.json.decode(row.summary or b"{}")
-    place = f"{row.place.inbox}.{row.place.frame}.{row.place.ordinal}"
-    if as_json:
-        print_line(
-            {
-                "place": place,
-                "received_us": row.received_us,
-                "source": row.source,
-                "outcome": row.outcome,
-                "deliveries": row.deliveries,
-                "summary": summary,
-            }
-        )
-        return
-    colour = {"decided": "green", "rejected": "red", "set_aside": "red"}.get(row.outcome, "yellow")
-    said = escape(msgspec.json.encode(summary).decode())
-    word = f"[{colour}]{row.outcome:<9}[/{colour}]"
-    line = f"[dim]{moment(row.received_us)}[/dim]  {place:<12} {escape(row.source):<12} {word} {row.deliveries} owed"
-    out.print(f"{line}  [dim]{said}[/dim]", soft_wrap=True)

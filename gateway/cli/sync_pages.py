@@ -157,7 +157,7 @@ def print_member(shown: Shown) -> None:
 
 def _print_record(record: Shown) -> None:
     line = f" (line {record['line']})" if record["line"] else ""
-    out.print(f"on the list{line}: {record['state']} since {moment(number(record, 'since_us'))}", markup=False)
+    out.print(f"on the list{line}: {record['state']}, last change {moment(number(record, 'changed_us'))}", markup=False)
     for name, words in (("wanted", "wanted"), ("sent", "as sent ")):
         rendered = inner(record, name)
         if rendered:

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from gateway.cli.cases import TRYING_SOURCE, event_of
 from gateway.cli.checking import folder_option
+from gateway.cli.event_lines import line_of, look_up
+from gateway.cli.kept_events import kept_event
 from gateway.cli.operating import ask
 from gateway.cli.output import (
     EXIT_FAILED,
@@ -30,14 +32,13 @@ from gateway.cli.project import load_rulebook
 from gateway.cli.settings import environment
 from gateway.config.mapping_entries import slug_of
 from gateway.core import fql
-from gateway.core.arrivals import read_frame
 from gateway.core.errors import EventError
 from gateway.core.events import Event, Place
 from gateway.core.explaining import EventExplained, MappingExplained, explain_event, hide
 from gateway.core.http_messages import Request
 from gateway.core.javascript import UNDEFINED
 from gateway.core.mapping import FieldTrace
-from gateway.core.reading import id_hash, read_event
+from gateway.core.reading import id_hash
 from gateway.core.routing import Router
 from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
 from gateway.core.sources import Source
@@ -225,18 +226,11 @@ def _place(row: TraceRow) -> str:
 def _kept_event(row: TraceRow, rulebook: Rulebook) -> Event | None:
     reader = open_inbox_reader(environment().data)
     try:
-        body = reader.item(row.place)
+        return kept_event(
+            reader, row, lambda name: rulebook.sources.get(name) or Source(name=name, kind=TRYING_SOURCE.kind)
+        )
     finally:
         reader.close()
-    if body is None or row.outcome == "rejected":
-        return None
-    items = [(arrival, item) for arrival in read_frame(body) for item in arrival.items]
-    arrival, item = items[row.place.ordinal]
-    source = rulebook.sources.get(arrival.source) or Source(name=arrival.source, kind=TRYING_SOURCE.kind)
-    try:
-        return read_event(arrival, item, row.place, source)
-    except EventError:  # it was set aside for that
-        return None
 
 
 def _trace_fields(row: TraceRow) -> dict[str, object]:
@@ -253,8 +247,9 @@ def _trace_fields(row: TraceRow) -> dict[str, object]:
 def _print_trace(row: TraceRow) -> None:
     arrived = f"[bold]arrived {moment(row.received_us)}[/bold] by {escape(row.source)}, place {_place(row)}"
     out.print(f"{arrived}: {row.outcome}, {row.deliveries} owed")
-    if row.summary:
-        out.print(f"  [dim]{escape(row.summary.decode())}[/dim]", soft_wrap=True)
+    (told,) = ask(lambda view: look_up(view, [row]))
+    if said := line_of(told, None):
+        out.print(f"  {escape(said)}", soft_wrap=True)
 
 
 def _print_event(explained: EventExplained) -> None:

@@ -70,6 +70,12 @@ class RunCounters(msgspec.Struct, kw_only=True):
         """Operations that got through."""
         return self.added + self.updated + self.removed
 
+    @property
+    def left(self) -> int:
+        """Operations that have not ended."""
+        ended = self.accepted_total + self.failed + self.rejected_destination + self.unsure + self.cancelled
+        return max(0, self.planned_total - ended)
+
     def count_plan(self, member: Member, planned: Planned) -> None:
         """Take one member's plan in, bookkeeping (`Planned.record`) included."""
         if member.membership == "in":

@@ -9,7 +9,6 @@ from gateway.store.rows import AttemptRow
 from gateway.store.sync_rows import (
     ExitRow,
     PlannedRow,
-    RecordCounts,
     RecordRow,
     RecordShares,
     ResultCount,
@@ -38,9 +37,6 @@ class SyncView(Protocol):
         self, sync: int, *, after: tuple[int, int] = (0, -1), limit: int = 1000, settled: bool = True
     ) -> list[RecordRow]:
         """Records in order of member and line, behind `after`. settled False: only those a run may have something to do with."""
-
-    def record_counts(self, sync: int) -> RecordCounts:
-        """How a sync's records stand; reads all of them."""
 
     def settled_count(self, sync: int) -> int:
         """Records that no run has anything to do with."""
@@ -131,23 +127,17 @@ class SyncView(Protocol):
     def snapshots(self, *, sync: int = 0, before_run: int = 0, limit: int = 100) -> list[SnapshotRow]:
         """Kept snapshots, newest run first, of one sync or of all."""
 
-    def record_shares(self, sync: int) -> RecordShares:
-        """Who makes up the difference between a sync's audience and its list; reads all its records."""
+    def record_shares(self, sync: int, *, version: str = "") -> RecordShares:
+        """Who makes up the difference between a sync's audience and its list; reads all its records, once.
 
-    def listed_by_version(self, sync: int) -> dict[str, int]:
-        """Listed records by the mapping version of the run that stored them last; "" where that run is no longer kept."""
-
-    def problem_counts(self, sync: int) -> list[tuple[str, str, int]]:
-        """(kind, code, how many records) of problems, unmappable ones aside."""
+        Those with trouble are read a second time, where there are any. version: of the mapping, for `older`; "" counts none.
+        """
 
     def troubled(self, sync: int, *, after: tuple[int, int] = (0, -(2**63)), limit: int = 1000) -> list[RecordRow]:
         """Records with a problem, or of whom nothing can be listed, in order of member and line."""
 
     def result_counts(self, run: int) -> list[ResultCount]:
-        """Lines of a run's log that did not get through, by how and why, most first; one message of each."""
-
-    def result_span(self, run: int) -> tuple[int, int]:
-        """(first request, last answer) of a run, by its log; zeros where it holds no line of a request."""
+        """Lines of a run's log that did not get through, by how and why, most first; the first message of each."""
 
     def results_of_member(self, run: int, member_ref: str, *, limit: int = 100) -> list[RowResult]:
         """Lines of one run's log about one member, newest first."""
@@ -158,7 +148,7 @@ class SyncView(Protocol):
         """The last requests of one mapping that began and ended in [from_us, to_us], oldest first."""
 
     def deliveries_of_run(self, run: int, deliveries: list[int]) -> set[int]:
-        """Which of some deliveries a run planned, settled or not."""
+        """Which of some deliveries a run planned: not settled yet, or among the last 20,000 lines of its log."""
 
     def runs_to_export(self, *, after: int = 0, limit: int = 100) -> list[int]:
         """Ended runs with log lines that were not exported yet, behind a run, in order."""

@@ -115,15 +115,6 @@ class RecordRow(msgspec.Struct, frozen=True, array_like=True):
     run: int
 
 
-class RecordCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """A sync's records at one moment. settled: in, listed, the same, nothing rare. entries: distinct ones of members in."""
-
-    members_in: int = 0
-    listed: int = 0
-    settled: int = 0
-    waiting: int = 0
-
-
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a sync. scheduled_us: its tick, 0 for none. counters, progress: JSON, the runner's own.
 
@@ -190,9 +181,13 @@ class RecordShares(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes up the difference between an audience and its list, in records.
 
     gone_and_listed: to be removed, or retained where the mode never removes. shared: in, with identifiers that another member
-    holds. unmappable: by code. oldest_unsent_us: when the oldest of what is not sent yet changed; 0 where there is nothing.
+    holds. members_in: each once. waiting: records a run may have something to do with. unmappable: by code. problems: (kind,
+    code, records) of others, most first. older: listed by a run of another version of the mapping. oldest_unsent_us: when the
+    oldest of what is not sent yet changed; 0 where there is nothing.
     """
 
+    members_in: int = 0
+    waiting: int = 0
     to_add: int = 0
     to_update: int = 0
     gone_and_listed: int = 0
@@ -200,6 +195,8 @@ class RecordShares(msgspec.Struct, frozen=True, kw_only=True):
     unsure: int = 0
     shared: int = 0
     unmappable: dict[str, int] = {}
+    problems: list[tuple[str, str, int]] = []
+    older: int = 0
     oldest_unsent_us: int = 0
 
 

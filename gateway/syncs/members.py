@@ -158,7 +158,7 @@ class MemberPages:
         problem = more.problem
         return {
             "line": row.line,
-            "since_us": row.changed_us,
+            "changed_us": row.changed_us,
             "wanted": self._rendered(row.payload, row.fingerprint.hex(), standing, reveal=reveal),
             "unmappable": row.unmappable,
             "state": record.state,

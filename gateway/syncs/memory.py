@@ -60,7 +60,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     the close ("" lets the counters decide). earlier: what attempts of the whole list have come to. settings: JSON text of the
     audience settings that the run's deliveries go out with, whatever the files say by then. line: beside after, while moving.
     planned_us: when the plan was whole. mode: when the run began; an edit meanwhile is for the next run.
-    digest: of the operations planned so far, in hex; see `planner.digested`.
+    digest: of the operations planned so far, in hex; see `planner.digested`. first_request_us, last_answer_us: when the first and
+    the last answers of its requests were taken in.
     """
 
     stage: Stage = "start"
@@ -83,6 +84,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     judged_rejected: int = 0
     log_left: int = 0
     part: int = 0
+    first_request_us: int = 0
+    last_answer_us: int = 0
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

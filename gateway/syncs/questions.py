@@ -16,7 +16,7 @@ from gateway.store.sync_rows import RunRow, SyncRow
 from gateway.syncs.dry_runs import PlanTools, plan_sync
 from gateway.syncs.log_lines import PAGE_LINES, LogFormat, LogLines, encoded_page, encoder, lines_between
 from gateway.syncs.members import KeptEvents, MemberPages, problem_shown
-from gateway.syncs.memory import read_more
+from gateway.syncs.memory import read_counters, read_more
 from gateway.syncs.names import Standing, find_sync, standing_of, sync_name, sync_names
 from gateway.syncs.pace import Rate, pace_of
 from gateway.syncs.run_pages import run_page
@@ -93,7 +93,16 @@ class SyncQuestions:
         def look(view: StateView) -> Shown:
             found = self._run(view, run)
             page = {**run_page(view, found), "version": run_version(found)}
-            return {**page, "seconds_left": self._seconds_left(view, found, page)}
+            return {**page, "seconds_left": self._seconds_left(view, found)}
+
+        return await self._state.read(look)
+
+    async def run_progress(self, run: int) -> Shown:
+        """How far one run is, by its row alone: for those who ask again and again."""
+
+        def look(view: StateView) -> Shown:
+            found = self._run(view, run)
+            return {**run_line(found), "seconds_left": self._seconds_left(view, found)}
 
         return await self._state.read(look)
 
@@ -256,15 +265,15 @@ class SyncQuestions:
     def _standing(self, sync: SyncRow, audience: AudienceRow) -> Standing | None:
         return standing_of(sync, {audience.id: audience}, self._rulebook())
 
-    def _seconds_left(self, view: StateView, run: RunRow, page: Shown) -> float | None:
+    def _seconds_left(self, view: StateView, run: RunRow) -> float | None:
         sync = view.sync(run.sync)
         if run.status != "sending" or sync is None:
             return None
         standing = standing_of(sync, {one.id: one for one in view.audiences()}, self._rulebook())
-        waiting, in_flight = page["waiting"], page["in_flight"]
-        if standing is None or not isinstance(waiting, int) or not isinstance(in_flight, int):
+        if standing is None:
             return None
-        return pace_of(standing, self._rate).seconds(waiting + in_flight)
+        # A whole list is one delivery, however many people are on it.
+        return pace_of(standing, self._rate).seconds(1 if run.kind == "replace" else read_counters(run.counters).left)
 
     @staticmethod
     def _run(view: StateView, run: int) -> RunRow:

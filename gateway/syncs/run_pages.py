@@ -35,7 +35,7 @@ def run_page(view: StateView, run: RunRow) -> Shown:
         "stage": progress.stage,
         "plan_digest": progress.digest,
         "approved_by": run.approved_by,
-        "timeline": _timeline(view, run),
+        "timeline": _timeline(run),
         "counters": counters_shown(run),
         "sums_hold": not broken if run.status in _ENDED else None,
         "broken_sums": broken,
@@ -49,14 +49,14 @@ def run_page(view: StateView, run: RunRow) -> Shown:
     }
 
 
-def _timeline(view: StateView, run: RunRow) -> Shown:
-    first_us, last_us = view.result_span(run.id)
+def _timeline(run: RunRow) -> Shown:
+    progress = read_progress(run.progress)
     return {
         "queued_us": run.queued_us,
         "started_us": run.started_us,
-        "planned_us": read_progress(run.progress).planned_us,
-        "first_request_us": first_us,
-        "last_answer_us": last_us,
+        "planned_us": progress.planned_us,
+        "first_request_us": progress.first_request_us,
+        "last_answer_us": progress.last_answer_us,
         "finished_us": run.finished_us,
     }
 

@@ -181,6 +181,13 @@ class RunLedger:
         )  # fmt: skip
         self._seq += 1
 
+    def note_answers(self, attempts: Sequence[Attempted]) -> None:
+        """Keep when the first and the last answers came, so that nobody has to search the log for it."""
+        if all(one.skipped for one in attempts):
+            return
+        first_us = self.progress.first_request_us or self.now_us
+        self.progress = replace(self.progress, first_request_us=first_us, last_answer_us=self.now_us)
+
     def store(self, row: RecordRow, before: Record, effect: Effect) -> None:
         """Put a record in the place of another."""
         self.counters.count_change(before, effect.record)
@@ -224,6 +231,7 @@ def member_reference(key: bytes, member: int) -> str:
 def settle_attempts(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
     """Take in attempts of one run's single changes."""
     tx = ledger.tx
+    ledger.note_answers(attempts)
     operations = tx.planned_of(one.row.id for one in attempts)
     rows = {row.member: row for row in tx.records_of(ledger.run.sync, (one.member for one in operations.values()))}
     for attempt in attempts:
@@ -300,6 +308,7 @@ def _settle_part(
 
 def settle_list(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
     """Take in what became of a whole list."""
+    ledger.note_answers(attempts)
     for attempt in attempts:
         _count_attempt(ledger.counters, attempt)
         ledger.counters.attempts += 1

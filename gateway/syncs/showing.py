@@ -32,18 +32,20 @@ def sync_list(view: StateView, *, deleted: bool = False, after: int = 0, limit: 
 
 def sync_page(view: StateView, sync: SyncRow, audience: AudienceRow, *, now_us: int) -> Shown:
     """One sync: standing and health, sizes and who makes up the difference, freshness, versions, guards, alerts, last runs."""
-    counts, shares = view.record_counts(sync.id), view.record_shares(sync.id)
+    known = _known_version(sync)
+    shares = view.record_shares(sync.id, version=known)
     runs = view.runs(sync=sync.id, limit=LAST_RUNS)
     memory = read_memory(sync.memory)
     oldest_us = shares.oldest_unsent_us
     return {
         **_sync(view, sync, audience),
-        "members_in": counts.members_in,
-        "waiting": counts.waiting,
+        "members_in": shares.members_in,
+        "waiting": shares.waiting,
         "difference": audience.members - sync.listed,
-        "makes_it_up": _difference(view, sync, memory, shares),
+        "makes_it_up": _difference(memory, shares),
         "freshness_s": max(0, now_us - oldest_us) // 1_000_000 if oldest_us else 0,
-        **_versions(view, sync),
+        "mapping_version": known,
+        "delivered_under_older": shares.older,
         "guards": _guards(view, sync, runs),
         "alerts": [
             {"name": one.name, "level": one.level, "since_us": one.since_us, "message": one.message}
@@ -162,9 +164,8 @@ def _wrong(run: RunRow) -> int:
     return counters.failed + counters.rejected_destination + counters.rejected_mapping + counters.unsure
 
 
-def _difference(view: StateView, sync: SyncRow, memory: SyncMemory, shares: RecordShares) -> Shown:
+def _difference(memory: SyncMemory, shares: RecordShares) -> Shown:
     """Who makes up the difference between the audience and the list, by why."""
-    problems = view.problem_counts(sync.id)
     mode = (
         memory.said_mode or memory.mode
     )  # an edit holds from the next run on, which is the one that sends the difference
@@ -177,21 +178,17 @@ def _difference(view: StateView, sync: SyncRow, memory: SyncMemory, shares: Reco
         "to_erase": shares.to_erase,
         "retained": shares.gone_and_listed if is_additive else 0,
         "unmappable": shares.unmappable,
-        "quarantined": {code or "refused": count for kind, code, count in problems if kind == "rejected"},
-        "failed": {code or "no answer": count for kind, code, count in problems if kind == "failed"},
+        "quarantined": {code or "refused": count for kind, code, count in shares.problems if kind == "rejected"},
+        "failed": {code or "no answer": count for kind, code, count in shares.problems if kind == "failed"},
         "unsure": shares.unsure,
         "shared": shares.shared,
     }
 
 
-def _versions(view: StateView, sync: SyncRow) -> Shown:
-    """Which mapping the records were made by, and how many people were put on the list by an earlier one."""
+def _known_version(sync: SyncRow) -> str:
+    """Which mapping all of its records were made by; "" where that were several."""
     version = sync.rendering.removeprefix(IN_THE_MAKING)
-    known = version if version != SEVERAL_VERSIONS else ""
-    older = (
-        sum(count for one, count in view.listed_by_version(sync.id).items() if one not in (known, "")) if known else 0
-    )
-    return {"mapping_version": known, "delivered_under_older": older}
+    return version if version != SEVERAL_VERSIONS else ""
 
 
 def _guards(view: StateView, sync: SyncRow, runs: Sequence[RunRow]) -> list[Shown]:

@@ -68,6 +68,7 @@ def test_the_document_is_openapi_3_1(made: Any) -> None:
             assert all(one["required"] for one in operation["parameters"] if one["in"] == "path")
             assert method == "post" or "requestBody" not in operation
             assert "200" in operation["responses"]
+            assert ("413" in operation["responses"]) is ("requestBody" in operation)
             for status, answer in operation["responses"].items():
                 assert re.fullmatch(r"[1-5]\d\d", status)
                 assert answer["description"]

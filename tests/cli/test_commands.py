@@ -116,6 +116,7 @@ def test_check_and_test_pass_on_what_ships(idle: Project) -> None:
         ["check"], ["check", "--json"], ["test"], ["test", "--json", "leaves"], ["test", "no such case"]
     )
     assert checked.returncode == 0, checked.stdout
+    assert "1 destination, 1 mapping, " in checked.stdout
     assert "0 errors" in checked.stdout
     found = json_of(as_json)
     assert isinstance(found, dict)
@@ -268,8 +269,9 @@ def test_send_tail_explain_and_replay_follow_one_person(project: Project, sandbo
     project.roles[0].wait_for("delivery.attempted", times=2)
     settled(project)
     assert members(sandbox, "aud_vip") == set()
-    tailed, rejected, explained, unknown, placed = project.together(
+    tailed, shown, rejected, explained, unknown, placed = project.together(
         ["tail", "--no-follow", "--json"],
+        ["tail", "--no-follow", "--outcome", "decided"],
         ["tail", "--no-follow", "--outcome", "rejected"],
         ["explain", "ann-in", "--json"],
         ["explain", "nobody"],
@@ -278,11 +280,17 @@ def test_send_tail_explain_and_replay_follow_one_person(project: Project, sandbo
     lines = [json.loads(line) for line in tailed.stdout.splitlines()]
     assert [line["outcome"] for line in lines].count("decided") == 2
     assert "rejected" in rejected.stdout
+    came, went = shown.stdout.splitlines()
+    delivered = "stackadapt/forward-audience-event → delivered"
+    assert came.endswith(f'decided   track "Audience Entered" (message ann-in); vip: entered; {delivered}'), came
+    assert went.endswith(f'decided   track "Audience Exited" (message ann-out); vip: left; {delivered}'), went
+    assert "ann@example.com" not in shown.stdout
     (found,) = json_of(explained)
     assert (found["trace"]["outcome"], found["trace"]["deliveries"]) == ("decided", 1)
     assert "ann@example.com" not in explained.stdout
     assert (unknown.returncode, "gateway tail" in unknown.stderr) == (1, True)
     assert placed.returncode == 0, placed.stderr
+    assert placed.stdout.splitlines()[1] == f"  vip: entered; {delivered}"
     counted = json_of(project.command("replay", "--from", "2020-01-01", "--dry-run", "--json"))
     done = json_of(project.command("replay", "--from", "2020-01-01", "--json"))
     assert counted == done

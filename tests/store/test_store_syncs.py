@@ -245,3 +245,63 @@ async def test_a_log_is_deleted_in_pieces_and_its_run_not_looked_at_again(state)
     assert [await state.write(drop) for _ in range(3)] == [3, 3, 0]
     left = await state.read(lambda view: [len(view.row_results(run=run)) for run in (1, 2, 3, 4)])
     assert left == [0, 0, 2, 2]
+
+
+async def test_shares_count_a_member_once_and_trouble_by_code(state):
+    """However many lines it has, and whichever of them are in; who was listed under another mapping is told."""
+    sync = await new_sync(state)
+    await state.write(lambda tx: tx.save_wanted([wanted(sync, 1)], now_us=5))
+    (row,) = await records(state, sync)
+    from msgspec.structs import replace
+
+    problem = b'{"problem":{"kind":"rejected","code":"BAD"}}'
+    kept = [
+        row,
+        replace(row, line=7),
+        replace(row, member=2, line=-3, state=PRESENT, run=1),
+        replace(row, member=2, line=4, state=PRESENT, run=2),
+        replace(row, member=3, line=5, standing=OUT, state=PRESENT),
+        replace(row, member=3, line=6, more=problem),
+        replace(row, member=4, entry=b"", unmappable="payload_invalid"),
+        replace(row, member=5, standing=OUT, unmappable="payload_invalid", more=problem),
+    ]
+
+    def fill(tx):
+        for version in ("v1", "v2"):
+            tx.add_run(RunRow(id=0, sync=sync, kind="diff", trigger="manual", status="succeeded", config=version))
+        tx.put_records(sync, kept)
+
+    await state.write(fill)
+    shares = await state.read(lambda view: view.record_shares(sync, version="v2"))
+    assert (shares.members_in, shares.waiting, shares.gone_and_listed, shares.older) == (4, 8, 1, 1)
+    assert (shares.unmappable, shares.problems) == ({"payload_invalid": 1}, [("rejected", "BAD", 2)])
+    assert (await state.read(lambda view: view.record_shares(sync))).older == 0
+
+
+async def test_log_lines_that_went_wrong_are_found_and_counted(state):
+    """By status in order; grouped with the first message, most first; what was accepted is not among them."""
+    sync = await new_sync(state)
+    ended = ["accepted", "rejected", "failed", "rejected", "accepted", "unsure"]
+
+    def fill(tx):
+        run = tx.add_run(RunRow(id=0, sync=sync, kind="diff", trigger="manual", status="partial", finished_us=9))
+        tx.add_row_results(
+            [
+                RowResult(sync, run, seq, "ref", "add", status, "request", "", f"line {seq}", 200, 1, 1, 1, 1, "", "")
+                for seq, status in enumerate(ended, 1)
+            ]
+        )
+        return run
+
+    run = await state.write(fill)
+
+    def seqs(view, status, after=0):
+        return [line.seq for line in view.row_results(run=run, status=status, after_seq=after)]
+
+    assert await state.read(lambda view: [seqs(view, one) for one in ("", "accepted", "rejected", "failed", "cancelled")]) == [
+        [1, 2, 3, 4, 5, 6], [1, 5], [2, 4], [3], [],
+    ]  # fmt: skip
+    assert await state.read(lambda view: seqs(view, "rejected", 2)) == [4]
+    counts = await state.read(lambda view: view.result_counts(run))
+    assert (counts[0].status, counts[0].count, counts[0].message) == ("rejected", 2, "line 2")
+    assert sorted(one.status for one in counts) == ["failed", "rejected", "unsure"]

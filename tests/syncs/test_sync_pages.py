@@ -107,7 +107,17 @@ async def test_a_run_page_tells_its_times_sums_problems_and_requests(world_of):
     assert all(
         timeline[name] for name in ("started_us", "planned_us", "first_request_us", "last_answer_us", "finished_us")
     )
+    assert timeline["started_us"] <= timeline["first_request_us"] <= timeline["last_answer_us"]
     assert shown["seconds_left"] is None
+
+
+async def test_a_run_without_a_log_tells_its_times_all_the_same(world_of):
+    """They are kept as answers come, not looked for in the log."""
+    world = world_of(log={"keep": False})
+    await world.enter("ada")
+    run = await world.run()
+    timeline = (await orders(world).show_run(run.id))["timeline"]
+    assert min(timeline["first_request_us"], timeline["last_answer_us"]) > 0
 
 
 async def test_a_run_under_way_tells_how_long_the_rest_takes_at_the_limit(world_of):

@@ -5,77 +5,84 @@
 from __future__ import annotations
 
 from gateway.store.rows import AttemptRow
-from gateway.store.sqlite.records import _RECORD, RecordReads, _record_row
+from gateway.store.sqlite.records import _RECORD, _SETTLED, RecordReads, _record_row
 from gateway.store.sqlite.runs import _RESULT, RunReads
 from gateway.store.sqlite.session import json_list
 from gateway.store.sqlite.settlements import _ATTEMPT, AttemptReads
-from gateway.store.sync_rows import RecordRow, RecordShares, ResultCount, RowResult, SnapshotRow
+from gateway.store.sync_rows import IN, RecordRow, RecordShares, ResultCount, RowResult, SnapshotRow
 
+LINES_LOOKED_AT = 20_000  # of a run's log, for its last requests
 ATTEMPT_SLACK_US = 60 * 1_000_000  # between a request's end and its keeping
-_TROUBLED = """(unmappable <> '' OR (more <> x'' AND instr(more, '"problem"') > 0))"""
+# CASE, as AND and OR look for the word in the many records with nothing rare, too.
+_TROUBLED = """CASE WHEN unmappable <> '' THEN 1 WHEN more <> x'' THEN instr(more, '"problem"') > 0 ELSE 0 END"""
 _SHARED = (
     "(EXISTS (SELECT 1 FROM record AS other INDEXED BY record_holds WHERE other.sync = mine.sync "
     "AND other.sent_entry = mine.entry AND other.sent_entry <> x'' AND other.member <> mine.member) "
     "OR EXISTS (SELECT 1 FROM record AS other INDEXED BY record_wants WHERE other.sync = mine.sync "
     "AND other.entry = mine.entry AND other.entry <> x'' AND other.standing = 1 AND other.member < mine.member))"
 )
+# Each member once, however many lines: its line 0, else the first of the others.
+_FIRST_LINE_IN = (
+    "CASE WHEN standing = 1 THEN line = 0 OR NOT EXISTS (SELECT 1 FROM record AS other WHERE other.sync = mine.sync "
+    "AND other.member = mine.member AND other.standing = 1 AND (other.line = 0 OR other.line < mine.line)) END"
+)
+_OLDER = "CASE WHEN ?2 <> '' AND state <> 0 THEN (SELECT config NOT IN (?2, '') FROM run WHERE run.id = mine.run) END"
 
 
 class FigureReads(AttemptReads, RecordReads, RunReads):
     """Sums and samples for pages that people read."""
 
-    def record_shares(self, sync: int) -> RecordShares:
-        """Who makes up the difference between a sync's audience and its list; reads all its records."""
+    def record_shares(self, sync: int, *, version: str = "") -> RecordShares:
+        """Who makes up the difference between a sync's audience and its list; reads all its records, once.
+
+        Those with trouble are read a second time, where there are any. version: of the mapping, for `older`; "" counts none.
+        """
         row = self._row(
-            "SELECT total(standing = 1 AND state = 0 AND unmappable = '' AND more = x''), "
+            f"SELECT total({_FIRST_LINE_IN}), count(*) - total({_SETTLED}), "
+            "total(standing = 1 AND state = 0 AND unmappable = '' AND more = x''), "
             "total(standing = 1 AND state IN (1, 2) AND unmappable = '' AND fingerprint <> sent_fingerprint), "
             "total(standing = 0 AND state <> 0), total(standing = 2), total(state = 3), "
             "min(CASE WHEN NOT (standing = 1 AND state IN (1, 2) AND fingerprint = sent_fingerprint) AND unmappable = '' "
-            "AND (standing = 1 OR state <> 0) THEN changed_us END) FROM record WHERE sync = ?",
-            (sync,),
+            "AND (standing = 1 OR state <> 0) THEN changed_us END), "
+            f"total(CASE WHEN standing = 1 AND state = 0 AND entry <> x'' THEN {_SHARED} END), total({_TROUBLED}), "
+            f"total({_OLDER}) FROM record AS mine WHERE sync = ?1",
+            (sync, version),
         )
         assert row is not None
-        shared = self._row(
-            "SELECT count(*) FROM record AS mine WHERE sync = ? AND standing = 1 AND state = 0 AND entry <> x'' "
-            f"AND {_SHARED}",
-            (sync,),
-        )
-        assert shared is not None
-        unmappable = dict(
-            self._rows(
-                "SELECT unmappable, count(*) FROM record WHERE sync = ? AND standing = 1 AND unmappable <> '' GROUP BY unmappable",
-                (sync,),
-            )
-        )
+        shared = int(row[8])
+        unmappable, problems = self._troubles(sync) if row[9] else ({}, [])
         return RecordShares(
-            to_add=max(0, int(row[0]) - int(shared[0])),
-            to_update=int(row[1]),
-            gone_and_listed=int(row[2]),
-            to_erase=int(row[3]),
-            unsure=int(row[4]),
-            shared=int(shared[0]),
+            members_in=int(row[0]),
+            waiting=int(row[1]),
+            to_add=max(0, int(row[2]) - shared),
+            to_update=int(row[3]),
+            gone_and_listed=int(row[4]),
+            to_erase=int(row[5]),
+            unsure=int(row[6]),
+            shared=shared,
             unmappable=unmappable,
-            oldest_unsent_us=int(row[5] or 0),
+            problems=problems,
+            older=int(row[10]),
+            oldest_unsent_us=int(row[7] or 0),
         )
 
-    def listed_by_version(self, sync: int) -> dict[str, int]:
-        """Listed records by the mapping version of the run that stored them last; "" where that run is no longer kept."""
-        rows = self._rows(
-            "SELECT coalesce((SELECT config FROM run WHERE run.id = stored.run), ''), total(stored.listed) FROM "
-            "(SELECT run, count(*) AS listed FROM record WHERE sync = ? AND state <> 0 GROUP BY run) AS stored GROUP BY 1",
+    def _troubles(self, sync: int) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
+        """(members in that are unmappable, by code; (kind, code, records) of other problems, most first)."""
+        unmappable: dict[str, int] = {}
+        problems: dict[tuple[str, str], int] = {}
+        for standing, why, kind, code, count in self._rows(
+            "SELECT standing, unmappable, coalesce(json_extract(more_text, '$.problem.kind'), ''), "
+            "coalesce(json_extract(more_text, '$.problem.code'), ''), count(*) FROM (SELECT standing, unmappable, "
+            f"iif(more = x'', NULL, CAST(more AS TEXT)) AS more_text FROM record WHERE sync = ? AND {_TROUBLED}) "
+            "GROUP BY 1, 2, 3, 4",
             (sync,),
-        )
-        return {row[0]: int(row[1]) for row in rows}
-
-    def problem_counts(self, sync: int) -> list[tuple[str, str, int]]:
-        """(kind, code, how many records) of problems, unmappable ones aside."""
-        return self._rows(
-            "SELECT coalesce(json_extract(CAST(more AS TEXT), '$.problem.kind'), '') AS kind, "
-            "coalesce(json_extract(CAST(more AS TEXT), '$.problem.code'), '') AS code, count(*) FROM record WHERE sync = ? "
-            """AND more <> x'' AND instr(more, '"problem"') > 0 GROUP BY kind, code HAVING kind <> 'unmappable' """
-            "ORDER BY 3 DESC",
-            (sync,),
-        )
+        ):
+            if why and standing == IN:
+                unmappable[why] = unmappable.get(why, 0) + count
+            if kind not in ("", "unmappable"):
+                problems[kind, code] = problems.get((kind, code), 0) + count
+        found = sorted(problems.items(), key=lambda one: -one[1])
+        return unmappable, [(*key, count) for key, count in found]
 
     def troubled(self, sync: int, *, after: tuple[int, int] = (0, -(2**63)), limit: int = 1000) -> list[RecordRow]:
         """Records with a problem, or of whom nothing can be listed, in order of member and line."""
@@ -87,22 +94,16 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
         return [_record_row(row) for row in rows]
 
     def result_counts(self, run: int) -> list[ResultCount]:
-        """Lines of a run's log that did not get through, by how and why, most first; one message of each."""
+        """Lines of a run's log that did not get through, by how and why, most first; the first message of each."""
         rows = self._rows(
-            "SELECT stage, status, code, http_status, count(*), max(message) FROM row_result WHERE run = ? "
-            "AND status IN ('rejected', 'failed', 'unsure', 'cancelled') GROUP BY stage, status, code, http_status "
-            "ORDER BY 5 DESC",
+            "SELECT one.stage, one.status, one.code, one.http_status, one.lines, row_result.message FROM "
+            "(SELECT stage, status, code, http_status, count(*) AS lines, min(seq) AS first FROM row_result "
+            "INDEXED BY row_result_wrong WHERE run = ?1 AND status IN ('rejected', 'failed', 'unsure', 'cancelled') "
+            "AND status <> 'accepted' GROUP BY stage, status, code, http_status) AS one "
+            "CROSS JOIN row_result ON row_result.run = ?1 AND row_result.seq = one.first ORDER BY one.lines DESC",
             (run,),
         )
         return [ResultCount(*row) for row in rows]
-
-    def result_span(self, run: int) -> tuple[int, int]:
-        """(first request, last answer) of a run, by its log; zeros where it holds no line of a request."""
-        row = self._row(
-            "SELECT min(first_us), max(finished_us) FROM row_result WHERE run = ? AND batch <> 0 AND first_us > 0",
-            (run,),
-        )
-        return (int(row[0] or 0), int(row[1] or 0)) if row else (0, 0)
 
     def results_of_member(self, run: int, member_ref: str, *, limit: int = 100) -> list[RowResult]:
         """Lines of one run's log about one member, newest first."""
@@ -136,7 +137,8 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
 
     def _first_attempt(self, ended_us: int) -> int:
         """The id of about the first request that ended at a moment or later: ids are given when requests have ended."""
-        ends = self._row("SELECT min(id), max(id) + 1 FROM attempt")
+        # Asked for apart, each is one step into the table; asked for together, all of it is read.
+        ends = self._row("SELECT (SELECT min(id) FROM attempt), (SELECT max(id) + 1 FROM attempt)")
         low, high = ends if ends is not None and ends[0] is not None else (0, 0)
         while low < high:
             middle = (low + high) // 2
@@ -150,13 +152,14 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
         return int(low)
 
     def deliveries_of_run(self, run: int, deliveries: list[int]) -> set[int]:
-        """Which of some deliveries a run planned, settled or not."""
+        """Which of some deliveries a run planned: not settled yet, or among the last LINES_LOOKED_AT lines of its log."""
         listed = json_list(deliveries)
         rows = self._rows(
-            "SELECT batch FROM row_result WHERE run = ?1 AND batch IN (SELECT value FROM json_each(?2)) UNION "
+            "SELECT batch FROM (SELECT batch FROM row_result WHERE run = ?1 ORDER BY seq DESC LIMIT ?3) "
+            "WHERE batch IN (SELECT value FROM json_each(?2)) UNION "
             "SELECT delivery FROM planned INDEXED BY planned_released WHERE delivery <> 0 "
             "AND delivery IN (SELECT value FROM json_each(?2)) AND run = ?1",
-            (run, listed),
+            (run, listed, LINES_LOOKED_AT),
         )
         return {row[0] for row in rows}
 

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.store.sqlite.places import pack_place, unpack_place
 from gateway.store.sqlite.session import Session, json_list
-from gateway.store.sync_rows import ERASED, OUT, ExitRow, RecordCounts, RecordRow, WantedRow
+from gateway.store.sync_rows import ERASED, OUT, ExitRow, RecordRow, WantedRow
 
 _RECORD = (
     "member, line, standing, state, at_us, place, payload, fingerprint, entry, sent, sent_fingerprint, sent_entry, unmappable, "
@@ -35,16 +35,6 @@ class RecordReads(Session):
             (sync, *after, limit),
         )
         return [_record_row(row) for row in rows]
-
-    def record_counts(self, sync: int) -> RecordCounts:
-        """How a sync's records stand; reads all of them."""
-        row = self._row(
-            f"SELECT count(DISTINCT CASE WHEN standing = 1 THEN member END), total(state <> 0), total({_SETTLED}), count(*) "
-            "FROM record WHERE sync = ?",
-            (sync,),
-        )
-        assert row is not None
-        return RecordCounts(members_in=row[0], listed=int(row[1]), settled=int(row[2]), waiting=row[3] - int(row[2]))
 
     def settled_count(self, sync: int) -> int:
         """Records that no run has anything to do with."""

@@ -136,10 +136,13 @@ class RunReads(Session):
 
     def row_results(self, *, run: int, after_seq: int = 0, status: str = "", limit: int = 1000) -> list[RowResult]:
         """Lines of the sync log of one run, in order."""
+        which = "row_result WHERE ?4 = ''" if not status else "row_result WHERE status = ?4"
+        if status not in ("", "accepted"):
+            which = "row_result INDEXED BY row_result_wrong WHERE status = ?4 AND status <> 'accepted'"
         rows = self._rows(
-            f"SELECT (SELECT sync FROM run WHERE id = ?1), {_RESULT} FROM row_result "
-            "WHERE run = ?1 AND seq > ?2 AND (?3 = '' OR status = ?3) ORDER BY seq LIMIT ?4",
-            (run, after_seq, status, limit),
+            f"SELECT (SELECT sync FROM run WHERE id = ?1), {_RESULT} FROM {which} "
+            "AND run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            (run, after_seq, limit, status),
         )
         return [RowResult(*row) for row in rows]
 

@@ -14,6 +14,7 @@ from gateway.store.sqlite.alerts import ALERTS_ARE_TOLD
 from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.log_exports import LOG_EXPORTS
 from gateway.store.sqlite.sync_schema import (
+    LOGS_KNOW_WHAT_WENT_WRONG,
     RUNS_KNOW_THEIR_WORK,
     STATE_002,
     SYNC_RENDERING,
@@ -188,6 +189,13 @@ def _log_fields(db: Database) -> None:
 def _runs_know_their_work(db: Database) -> None:
     """What waits of a run's plan, and whether its log is gone, are found without looking at everything else."""
     for statement in RUNS_KNOW_THEIR_WORK:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="logs know what went wrong")
+def _logs_know_what_went_wrong(db: Database) -> None:
+    """Log lines of what did not get through are found without reading the others."""
+    for statement in LOGS_KNOW_WHAT_WENT_WRONG:
         db.conn.execute(statement)
 
 

@@ -103,3 +103,8 @@ RUNS_KNOW_THEIR_WORK = (
     "ALTER TABLE run ADD COLUMN has_log INTEGER NOT NULL DEFAULT 1",
     "CREATE INDEX run_logged ON run (sync, finished_us) WHERE has_log = 1 AND finished_us > 0",
 )
+
+# Lines of a run's log that are not of accepted operations: few among many. Wide enough to count them by how they ended.
+LOGS_KNOW_WHAT_WENT_WRONG = (
+    "CREATE INDEX row_result_wrong ON row_result (run, status, seq, stage, code, http_status) WHERE status <> 'accepted'",
+)
