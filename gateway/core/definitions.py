@@ -93,6 +93,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     audience_settings: fields of one entry of a mapping's `audiences`.
     capabilities: what a sync may plan; None follows from sync_only.
     needs_audience_id: events of an audience without an external id are skipped as audience_not_connected.
+    request_records: people of one request by what a run does to them (add, update, remove), where that is fewer than a batch has.
     """
 
     slug: str
@@ -108,6 +109,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     audience_settings: tuple[Field, ...] = ()
     needs_audience_id: bool = False
     capabilities: Capabilities | None = None
+    request_records: dict[str, int] = {}
 
     @property
     def may_sync(self) -> bool:

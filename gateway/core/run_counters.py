@@ -71,10 +71,13 @@ class RunCounters(msgspec.Struct, kw_only=True):
         return self.added + self.updated + self.removed
 
     @property
-    def left(self) -> int:
-        """Operations that have not ended."""
-        ended = self.accepted_total + self.failed + self.rejected_destination + self.unsure + self.cancelled
-        return max(0, self.planned_total - ended)
+    def left(self) -> dict[str, int]:
+        """Operations that have not ended, by what they do. Not for whole lists, which end as one."""
+        left = dict(self.planned)
+        for key, count in self.ended.items():
+            operation = key.partition(".")[0]
+            left[operation] = left.get(operation, 0) - count
+        return {operation: count for operation, count in left.items() if count > 0}
 
     def count_plan(self, member: Member, planned: Planned) -> None:
         """Take one member's plan in, bookkeeping (`Planned.record`) included."""

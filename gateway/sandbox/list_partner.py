@@ -5,6 +5,7 @@ docs/destinations/catalogue.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -102,7 +103,7 @@ class KeptList:
         return bool(gone)
 
 
-class ListPartner(KeptPartner[ListConfigurationT], Generic[ListConfigurationT]):
+class ListPartner(KeptPartner[ListConfigurationT], ABC, Generic[ListConfigurationT]):
     """A platform that keeps lists. clock: seconds; tokens and the pace go by it.
 
     place: what stands behind the partner's own path in an address. A subclass answers in `_answer`, refuses by raising
@@ -223,21 +224,21 @@ class ListPartner(KeptPartner[ListConfigurationT], Generic[ListConfigurationT]):
             raise RefusedError(self._too_fast(max(0.0, self._calls[0] + window_s - now_s) if self._calls else window_s))
         self._calls.append(now_s)
 
+    @abstractmethod
     def _target(self, call: Call) -> str:
         """What a request is for: one of `fault_targets`, or nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answer(self, call: Call) -> Answer:
         """What the platform answers. Raises RefusedError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _too_fast(self, wait_s: float) -> Answer:
         """What the platform says to a call too many."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _login_told(self) -> str:
         """For people: with what to log in."""
-        raise NotImplementedError
 
 
 def words(value: object) -> list[str]:

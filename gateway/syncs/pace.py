@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -13,16 +14,28 @@ from gateway.syncs.names import Standing
 Rate = Callable[[CompiledDestination], float]
 """A configured destination → requests a second that its lane may make."""
 
+_PARTS = {"replace": ("remove", "add"), "erase": ("remove",)}
+
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """batch: operations of one request. requests_per_s: the lane's limit."""
+    """batch: operations handed over at once. of_request: of one request, by part. requests_per_s: the lane's limit."""
 
     batch: int
     requests_per_s: float
+    of_request: dict[str, int] = {}
 
-    def seconds(self, operations: int) -> float:
-        """The least time that so many operations take, answers aside."""
-        return self.seconds_of(math.ceil(operations / self.batch))
+    def seconds(self, operations: Mapping[str, int]) -> float:
+        """The least time that so many operations (add, update, replace, remove, erase) take, answers aside."""
+        parts: Counter[str] = Counter()
+        for operation, count in operations.items():
+            for part in _PARTS.get(operation, (operation,)):
+                parts[part] += count
+        return self.seconds_of(
+            sum(
+                math.ceil(count / min(self.batch, self.of_request.get(part, self.batch)))
+                for part, count in parts.items()
+            )
+        )
 
     def seconds_of(self, requests: int) -> float:
         """The least time that so many requests take."""
@@ -33,5 +46,7 @@ def pace_of(standing: Standing, rate: Rate) -> Pace:
     """Of one sync, by its mapping's batches and its lane's limit."""
     mapping = standing.mapping
     return Pace(
-        batch=max(1, mapping.batch_events_max if mapping.batching else 1), requests_per_s=rate(standing.destination)
+        batch=max(1, mapping.batch_events_max if mapping.batching else 1),
+        requests_per_s=rate(standing.destination),
+        of_request=mapping.action.request_records,
     )

@@ -272,8 +272,10 @@ class SyncQuestions:
         standing = standing_of(sync, {one.id: one for one in view.audiences()}, self._rulebook())
         if standing is None:
             return None
-        # A whole list is one delivery, however many people are on it.
-        return pace_of(standing, self._rate).seconds(1 if run.kind == "replace" else read_counters(run.counters).left)
+        pace = pace_of(standing, self._rate)
+        if run.kind == "replace":  # one delivery, however many people are on the list
+            return pace.seconds_of(1)
+        return pace.seconds(read_counters(run.counters).left)
 
     @staticmethod
     def _run(view: StateView, run: int) -> RunRow:

@@ -12,6 +12,7 @@ from sync_world import ACCEPT, FAIL, HOUR, REFUSE, TIME_OUT, S, World, whole_lis
 
 from gateway.admin.answers import PlanPage, RunPage, SyncLine, SyncPage
 from gateway.core.errors import OrderError
+from gateway.syncs.pace import Pace
 
 pytestmark = pytest.mark.anyio
 
@@ -133,6 +134,16 @@ async def test_a_run_under_way_tells_how_long_the_rest_takes_at_the_limit(world_
     batch = world.rules.destinations[0].mappings[0].batch_events_max
     assert (shown["status"], shown["sums_hold"]) == ("sending", None)
     assert shown["seconds_left"] == -(-500 // batch) / 10.0
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [({"add": 150}, 15.0), ({"remove": 150}, 0.2), ({"replace": 10, "erase": 1}, 1.2), ({}, 0.0)],
+)
+def test_the_time_goes_by_what_one_request_takes_of_each_operation(left, seconds):
+    """Two people to add, five hundred to remove: a replace is one of both."""
+    pace = Pace(batch=500, requests_per_s=5.0, of_request={"add": 2, "remove": 500})
+    assert pace.seconds(left) == seconds
 
 
 async def test_a_plan_masks_its_requests_and_counts_their_time(world_of):

@@ -86,6 +86,7 @@ def _action(file: DefinitionFile) -> Action:
         audience_settings=audience_settings_of(file),
         needs_audience_id=file.needs_audience_id,
         capabilities=_capabilities(file.capabilities),
+        request_records={name: rule.records_max for name, rule in file.actions.items()},
     )
 
 
