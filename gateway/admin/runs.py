@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.admin import answers
+from gateway.admin import answers, order_answers
 from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, answer, flag, number, order_of
 from gateway.admin.routing import Query, route
 from gateway.admin.sync_orders import ApproveOrder, NoOrder, Orders
@@ -62,7 +62,7 @@ class RunRoutes:
 
     @route(
         "GET", f"{_RUN}/since/{{older:int}}", "Who came on the list, went and changed between two runs.", tag="runs",
-        answer=answers.RunsDiffer, others=((404, "Of one of them no snapshot is kept."),),
+        answer=order_answers.RunsDiffer, others=((404, "Of one of them no snapshot is kept."),),
     )  # fmt: skip
     async def since(self, request: Request) -> Response:
         """Two snapshots compared."""
@@ -97,7 +97,7 @@ class RunRoutes:
 
     @route(
         "POST", f"{_RUN}:restore-state", "Make unsure what is not as the run's snapshot has it; nothing is sent.",
-        tag="runs", answer=answers.Restored, body=NoOrder, others=((404, "No such run, or no snapshot of it."), NOT_NOW),
+        tag="runs", answer=order_answers.Restored, body=NoOrder, others=((404, "No such run, or no snapshot of it."), NOT_NOW),
     )  # fmt: skip
     async def restore_state(self, request: Request) -> Response:
         """Restore."""

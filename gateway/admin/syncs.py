@@ -8,7 +8,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.admin import answers
+from gateway.admin import answers, order_answers
 from gateway.admin.operations import Changed
 from gateway.admin.reading import (
     NUMBER_MAX,
@@ -131,7 +131,7 @@ class SyncRoutes:
 
     # orders --------------------------------------------------------------------------------------------------------
     @route(
-        "POST", f"{_SYNC}:plan", "What the next run would do; nothing is sent.", tag="syncs", answer=answers.PlanPage,
+        "POST", f"{_SYNC}:plan", "What the next run would do; nothing is sent.", tag="syncs", answer=order_answers.PlanPage,
         body=PlanOrder, others=(UNKNOWN, NOT_NOW),
     )  # fmt: skip
     async def plan(self, request: Request) -> Response:
@@ -160,7 +160,7 @@ class SyncRoutes:
         return answer(shown, 200 if has_ended else 202, version=shown["version"])
 
     @route(
-        "POST", f"{_SYNC}:pause", "No more scheduled runs.", tag="syncs", answer=answers.SyncStanding, body=PauseOrder,
+        "POST", f"{_SYNC}:pause", "No more scheduled runs.", tag="syncs", answer=order_answers.SyncStanding, body=PauseOrder,
         versioned=True, others=(UNKNOWN, NOT_NOW),
     )  # fmt: skip
     async def pause(self, request: Request) -> Response:
@@ -169,7 +169,7 @@ class SyncRoutes:
         return answer(await self._ordered(request).pause(_name(request), now=given.now))
 
     @route(
-        "POST", f"{_SYNC}:resume", "Go on with the next tick.", tag="syncs", answer=answers.SyncStanding, body=ResumeOrder,
+        "POST", f"{_SYNC}:resume", "Go on with the next tick.", tag="syncs", answer=order_answers.SyncStanding, body=ResumeOrder,
         versioned=True, others=(UNKNOWN, NOT_NOW),
     )  # fmt: skip
     async def resume(self, request: Request) -> Response:
@@ -188,7 +188,7 @@ class SyncRoutes:
 
     @route(
         "POST", f"{_SYNC}:delete", "End a sync; members stay listed unless `clear`.", tag="syncs",
-        answer=(answers.SyncStanding, answers.RunLine), body=DeleteOrder, versioned=True, others=(UNKNOWN, NOT_NOW),
+        answer=(order_answers.SyncStanding, answers.RunLine), body=DeleteOrder, versioned=True, others=(UNKNOWN, NOT_NOW),
     )  # fmt: skip
     async def delete(self, request: Request) -> Response:
         """Delete."""
@@ -196,7 +196,7 @@ class SyncRoutes:
         return answer(await self._ordered(request).delete(_name(request), clear=given.clear))
 
     @route(
-        "POST", f"{_SYNC}:undelete", "Bring a deleted sync back.", tag="syncs", answer=answers.SyncStanding, body=NoOrder,
+        "POST", f"{_SYNC}:undelete", "Bring a deleted sync back.", tag="syncs", answer=order_answers.SyncStanding, body=NoOrder,
         versioned=True, others=(UNKNOWN, NOT_NOW),
     )  # fmt: skip
     async def undelete(self, request: Request) -> Response:

@@ -20,7 +20,6 @@ from gateway.core.sources import Source
 
 ID_MEMBERS = ("userId", "anonymousId", "groupId", "previousId", "messageId")
 NOT_IN_DIGEST = ("sentAt", "receivedAt", "_metadata", "writeKey", "integrations")
-MERGE_DEPTH_MAX = tolerant_json.DEPTH_MAX
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _blake2b = hashlib.blake2b

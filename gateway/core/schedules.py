@@ -66,7 +66,6 @@ class Continuous(msgspec.Struct, frozen=True, kw_only=True, tag="continuous"):
     reconcile: Manual | Every | Cron
 
 
-Clockwork = Manual | Every | Cron
 Schedule = Manual | Every | Cron | Continuous
 
 

@@ -27,7 +27,6 @@ SyncStatus = Literal["active", "paused", "errored", "deleting", "deleted"]
 RunStatus = Literal[
     "queued", "planning", "sending", "held", "succeeded", "partial", "failed", "skipped", "cancelled", "interrupted"
 ]
-OPEN_STATUSES: tuple[RunStatus, ...] = ("planning", "sending", "held")
 
 
 class SyncRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,12 +68,6 @@ def is_other_list(old: Target, new: Target) -> bool:
     return not new.id and old.finders != new.finders
 
 
-def changes_list(standing: Standing) -> bool:
-    """Whether the next run begins with a new list."""
-    known = read_target(read_memory(standing.sync.memory).target)
-    return known is not None and standing.parked is None and is_other_list(known, target_of(standing))
-
-
 def digest_of(target: Target) -> str:
     """A list's name among those of one mapping and audience; empty where nothing names it."""
     named = target.id or sorted(target.finders.items())

@@ -14,7 +14,7 @@ import pytest
 from ordering import NAME, orders
 from sync_world import REFUSE, World
 
-from gateway.admin import answers
+from gateway.admin import answers, order_answers
 from gateway.admin.api import AdminApi
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +63,7 @@ ANSWERED = [
     ("/api/runs/2", answers.RunPage),
     ("/api/runs/1/progress", answers.RunProgress),
     ("/api/runs/1/log", answers.LogPage),
-    ("/api/runs/1/since/1", answers.RunsDiffer),
+    ("/api/runs/1/since/1", order_answers.RunsDiffer),
     ("/api/snapshots", answers.SnapshotList),
     ("/api/audiences", answers.AudienceList),
     ("/api/audiences/1/members?limit=20", answers.AudienceMembers),

@@ -11,7 +11,8 @@ from rulebooks import audience_body
 from sync_world import DAY, World, counters, whole_lists
 from test_sync_pages import typed
 
-from gateway.admin.answers import PlanPage, RunPage
+from gateway.admin.answers import RunPage
+from gateway.admin.order_answers import PlanPage
 from gateway.core.http_messages import Request
 from gateway.core.outcomes import Delivered
 from gateway.destinations.base import Batch, Context, Performed

@@ -10,7 +10,8 @@ import pytest
 from ordering import NAME, orders
 from sync_world import ACCEPT, FAIL, HOUR, REFUSE, TIME_OUT, S, World, whole_lists
 
-from gateway.admin.answers import PlanPage, RunPage, SyncLine, SyncPage
+from gateway.admin.answers import RunPage, SyncLine, SyncPage
+from gateway.admin.order_answers import PlanPage
 from gateway.core.errors import OrderError
 from gateway.syncs.pace import Pace
 

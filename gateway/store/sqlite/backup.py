@@ -27,7 +27,6 @@ from gateway.store.sqlite.state import STATE_FILE
 MANIFEST = "manifest.json"
 FORMAT = 1
 PAGES_PER_STEP = 2_000
-READ_BYTES = 1024 * 1024
 OTHER_FILE_BYTES_MAX = 64 * 1024 * 1024  # keys, tokens, the last good rulebook; anything larger is not ours
 OTHER_FILES_MAX = 10_000
 PROBLEMS_PER_FILE_MAX = 20
