@@ -6,7 +6,7 @@ SEED ?= 1
 SEEDS ?= 300
 CASES ?= 1000000
 
-.PHONY: help setup demo serve check test lint bench oracle simulate soak lock schema clean
+.PHONY: help setup demo serve check test lint bench oracle simulate lock schema clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.cli.api_client import AdminClient, NotAnsweredError, post
 from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, err, fail, out, table
-from gateway.cli.project import STARTER_FOLDERS, starter_folder
+from gateway.cli.project import STARTER_FOLDERS, copy_starter
 from gateway.core.freshening import freshened
 from gateway.sandbox.partner import Partner
 from gateway.sandbox.server import SandboxServer, shipped_partners
@@ -90,7 +91,10 @@ LIST_BATCH = 400
 def demo(folder: Path, port: int, *, leave: bool) -> None:
     """Run sandbox, gateway and a stream of fixture events; print each delivery. The folder is made anew each time."""
     _make_project(folder)
-    code = asyncio.run(_Demo(folder, port=_free(port), admin_port=_free(8081), leave=leave).run())
+    try:
+        code = asyncio.run(_Demo(folder, port=_free(port), admin_port=_free(8081), leave=leave).run())
+    except OSError as error:
+        fail(f"The demo cannot run: {error}.", code=EXIT_FAILED)
     raise click.exceptions.Exit(code)
 
 
@@ -99,8 +103,7 @@ def _make_project(folder: Path) -> None:
         fail(f"A demo already runs in {folder}; end it first, or give another --folder.")
     for name in (*STARTER_FOLDERS, "state"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in STARTER_FOLDERS:
-        shutil.copytree(starter_folder() / name, folder / name)
+    copy_starter(folder)
 
 
 def _point_at(folder: Path, url: str) -> None:
@@ -118,14 +121,14 @@ def _point_at(folder: Path, url: str) -> None:
 
 
 def _free(wanted: int) -> int:
-    """`wanted` if nobody listens there, else a free port."""
+    """`wanted` if nobody listens there, else 0 for any."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
         except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+            return 0
+    return wanted
 
 
 class _Demo:
@@ -153,7 +156,7 @@ class _Demo:
                 out.print(
                     f"[bold]gateway[/bold]  http://127.0.0.1:{self.port}   ready after {time.monotonic() - started:.1f} s"
                 )
-                code = await self._show(partners)
+                code = await self._shown(partners)
                 if code == EXIT_GOOD and not self.leave and not self.stop.is_set():
                     self._next_steps()
                     await self._follow(partners)
@@ -182,14 +185,28 @@ class _Demo:
         )
 
     async def _ready(self, process: asyncio.subprocess.Process) -> bool:
-        """Wait until both ports say that they are ready; False when that does not come."""
+        """Wait until both roles say that they are ready; False when that does not come.
+
+        Where they listen is read in their run files: at a port that somebody else took first, somebody else would answer.
+        """
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and process.returncode is None:
-            if await asyncio.to_thread(_all_ready, (self.port, self.admin_port)):
+            runs = [read_run_file(self.folder / "state", role) for role in ("ingest-0", "engine")]
+            ports = [run.port for run in runs if run is not None]
+            if len(ports) == len(runs) and await asyncio.to_thread(_all_ready, ports):
+                self.port = ports[0]
                 return True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), 0.05)
         return False
+
+    async def _shown(self, partners: list[Partner]) -> int:
+        """Show it all; a gateway that ends in the middle has said why itself."""
+        try:
+            return await self._show(partners)
+        except NotAnsweredError as error:
+            err.print(f"[red]error[/red]  {escape(str(error))}", soft_wrap=True)
+            return EXIT_FAILED
 
     async def _show(self, partners: list[Partner]) -> int:
         """Stream the fixtures, print what arrives, sum it up."""
@@ -259,7 +276,7 @@ class _Demo:
                 fresh = [one for one in partner.log if one.is_done and one.number > self.shown[partner.name]]
             for request in fresh:
                 self.shown[partner.name] = request.number
-                colour = "green" if request.status == 200 else "red"
+                colour = "green" if request.status is not None and request.status < HTTPStatus.BAD_REQUEST else "red"
                 said = partner.headline(request)
                 out.print(
                     f"  [{colour}]→ {escape(partner.title)}[/{colour}]  {request.status}  {escape(said)}",
@@ -282,7 +299,7 @@ class _Demo:
     def _next_steps(self) -> None:
         mapping = self.folder / "mappings" / "stackadapt.json"
         event = self.folder / "fixtures" / "examples" / "cart_rescue_entered.json"
-        data = f"GATEWAY_DATA={self.folder / 'state'}"
+        command = f"GATEWAY_DATA={self.folder / 'state'} {_program()}"
         out.print("\n[bold]Try next[/bold], in another terminal; deliveries go on being printed here:", soft_wrap=True)
         out.print(f"\n  curl -u local: --data @{event} http://127.0.0.1:{self.port}/v1/identify\n", soft_wrap=True)
         out.print(
@@ -290,9 +307,9 @@ class _Demo:
             soft_wrap=True,
         )
         out.print("  within a second. A mistake in the file would keep the old version in force and be shown here.\n")
-        out.print(f"  {data} gateway tail     what became of each event, and why", soft_wrap=True)
+        out.print(f"  {command} tail     what became of each event, and why", soft_wrap=True)
         out.print(
-            f"  {data} gateway send {self.folder / 'fixtures' / 'examples'}/cart_rescue_exited.json     she leaves again\n",
+            f"  {command} send {self.folder / 'fixtures' / 'examples'}/cart_rescue_exited.json     she leaves again\n",
             soft_wrap=True,
         )
         out.print("[dim]Ctrl-C ends the demo.[/dim]")
@@ -304,7 +321,14 @@ class _Demo:
                 await asyncio.wait_for(self.stop.wait(), 0.2)
 
 
-def _all_ready(ports: tuple[int, ...]) -> bool:
+def _program() -> str:
+    """How this program is called: by its name where the path has it, else as it was called now."""
+    if shutil.which("gateway"):
+        return "gateway"
+    return f"{sys.executable} -m gateway" if sys.argv[0].endswith(".py") else sys.argv[0]
+
+
+def _all_ready(ports: list[int]) -> bool:
     try:
         return all(post(f"http://127.0.0.1:{port}/readyz", b"", {}, method="GET")[0] == 200 for port in ports)
     except NotAnsweredError:

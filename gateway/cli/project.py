@@ -18,6 +18,8 @@ from gateway.core.rulebook import Rulebook
 from gateway.service.shelf import Shelf
 
 STARTER_FOLDERS = ("mappings", "fixtures")
+SCHEMA = "mapping.schema.json"
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def load_rulebook(
@@ -39,10 +41,20 @@ def load_rulebook(
     return loaded
 
 
-def starter_folder() -> Path:
-    """Where the example project lies: inside the installed package, or at the root of a checkout."""
-    packaged = Path(__file__).resolve().parent.parent / "starter"
-    return packaged if packaged.is_dir() else packaged.parent.parent
+def copy_starter(folder: Path) -> None:
+    """Lay the example project into `folder`, with the schema that its mapping files name for editors.
+
+    The examples lie inside the installed package, or at the root of a checkout, from where they name the package's own schema.
+    """
+    packaged = PACKAGE / "starter"
+    starter = packaged if packaged.is_dir() else PACKAGE.parent
+    for name in STARTER_FOLDERS:
+        shutil.copytree(starter / name, folder / name)
+    if not (folder / SCHEMA).exists():
+        shutil.copyfile(PACKAGE / "config" / SCHEMA, folder / SCHEMA)
+    for path in (folder / "mappings").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(f'"../gateway/config/{SCHEMA}"', f'"../{SCHEMA}"'), encoding="utf-8")
 
 
 @click.command()
@@ -52,12 +64,10 @@ def init(folder: Path) -> None:
 
     Nothing that is already there is touched.
     """
-    starter = starter_folder()
     taken = [name for name in STARTER_FOLDERS if (folder / name).exists()]
     if taken:
         fail(f"{folder / taken[0]} is already there; choose another folder.", code=EXIT_INVALID)
-    for name in STARTER_FOLDERS:
-        shutil.copytree(starter / name, folder / name)
+    copy_starter(folder)
     out.print(f"Made [bold]{escape(str(folder))}[/bold] with mappings/ and fixtures/. Next:")
     out.print("  export STACKADAPT_TOKEN=…   the token that StackAdapt gave you")
     out.print("  gateway check               look for mistakes, run the cases")

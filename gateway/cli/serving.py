@@ -173,6 +173,7 @@ def sandbox(port: int, upload_port: int) -> None:
             out.print(f"sandbox on [bold]{escape(server.url)}[/bold]  (process {os.getpid()}; Ctrl-C ends it)")
             for partner in server.partners:
                 out.print(f"  {partner.title}: {server.url}/{partner.name}")
+            out.print(f"  uploads for The Trade Desk: {server.upload_url}")
             await stop.wait()
 
     try:

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator
 
 from starlette.types import Receive, Scope, Send
 
@@ -74,9 +73,7 @@ class Exchange:
                 await self._hold(fault.hold_s, faults)
             case Reset():
                 assert answer is not None
-                await self._start(answer)
-                await self._body(answer.body[: len(answer.body) // 2], more=True)
-                await self._drain()
+                await self._begin(answer, len(answer.body) // 2)
                 await self._reset()
             case Truncate():
                 assert answer is not None
@@ -111,22 +108,36 @@ class Exchange:
             headers.append((b"connection", b"close"))
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
 
+    async def _begin(self, answer: Answer, keep_bytes: int) -> None:
+        """Send the answer up to `keep_bytes` of its body; where it has none, up to the middle of its head.
+
+        An answer without a body is whole with its head, so that only a piece of the head leaves it unfinished.
+        """
+        if answer.body:
+            await self._start(answer)
+            await self._body(answer.body[:keep_bytes], more=True)
+        else:
+            self._transport.write(f"HTTP/1.1 {answer.status} ".encode())
+        await self._drain()
+
     async def _body(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _send_in_parts(self, answer: Answer, part_bytes: int, wait_s: float, faults: FaultQueue) -> None:
         await self._start(answer)
-        for part, is_last in _parts(answer.body, part_bytes):
-            await self._body(part, more=not is_last)
-            if not is_last:
-                await faults.pause(wait_s)
+        begun, sent = faults.clearings, 0
+        while len(answer.body) - sent > part_bytes:
+            await self._body(answer.body[sent : sent + part_bytes], more=True)
+            sent += part_bytes
+            if await faults.pause(wait_s, since=begun):
+                break
+        await self._body(answer.body[sent:], more=False)
 
     async def _truncate(self, answer: Answer, keep_bytes: int) -> None:
-        if keep_bytes >= len(answer.body):
+        if answer.body and keep_bytes >= len(answer.body):
             await self.send(answer)
             return
-        await self._start(answer)
-        await self._body(answer.body[:keep_bytes], more=True)
+        await self._begin(answer, keep_bytes)
         self._transport.close()
         await self._until_gone()
 
@@ -157,9 +168,3 @@ class Exchange:
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-
-def _parts(body: bytes, part_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """The body in parts, each with whether it is the last; an empty body is one empty part."""
-    for start in range(0, max(1, len(body)), part_bytes):
-        yield body[start : start + part_bytes], start + part_bytes >= len(body)

@@ -155,7 +155,7 @@ class FaultQueue:
         self._changes = changes
         self._armed: list[Armed] = []
         self._numbers = 0
-        self._cleared = 0
+        self.clearings = 0  # how often the faults were cleared
         self.shown = 0
         self.chance = random.Random(seed)  # noqa: S311 - jitter, not a secret
 
@@ -178,7 +178,7 @@ class FaultQueue:
         """Forget all faults and let every request go that one of them holds."""
         with self._changes.change():
             self._armed.clear()
-            self._cleared += 1
+            self.clearings += 1
 
     def take_down(self) -> Down | None:
         """The first `down`, counted as shown."""
@@ -196,13 +196,17 @@ class FaultQueue:
                 return armed.fault
         return None
 
-    async def pause(self, wait_s: float) -> None:
-        """Wait `wait_s`, or less when the faults are cleared meanwhile."""
-        cleared = self._cleared
+    async def pause(self, wait_s: float, *, since: int | None = None) -> bool:
+        """Wait `wait_s`, or less when the faults are cleared meanwhile: True then.
+
+        since: `clearings` when the holding began, for one that pauses several times; None: now.
+        """
+        begun = self.clearings if since is None else since
         try:
-            await self._changes.wait_for(lambda: self._cleared != cleared, wait_s)
+            await self._changes.wait_for(lambda: self.clearings != begun, wait_s)
         except TimeoutError:
-            return
+            return False
+        return True
 
     def _count(self, armed: Armed) -> None:
         with self._changes.change():

@@ -157,6 +157,7 @@ class ListPartner(KeptPartner[ListConfigurationT], ABC, Generic[ListConfiguratio
                 "endpoint": f"/{self.name}{self.place}",
                 "login": self._login_told(),
                 "counters": self.counts(),
+                "lists_total": len(self.lists),
                 "lists": [
                     {"id": list_id, **_shown(one, PAGE_ROWS_MAX)}
                     for list_id, one in islice(self.lists.items(), PAGE_ROWS_MAX)

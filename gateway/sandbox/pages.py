@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.partner import Partner
 
+LISTS_SHOWN = 6  # of each partner at `/`
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=select_autoescape(default=True),
@@ -40,8 +42,8 @@ class FaultForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overview_page(partners: Sequence[Partner]) -> HTMLResponse:
-    """The page at `/`: which partners there are."""
-    return _page("templates/overview.html", {"partners": partners})
+    """The page at `/`: which partners there are, their lists and the faults they were told to show."""
+    return _page("templates/overview.html", {"partners": partners, "LISTS_SHOWN": LISTS_SHOWN})
 
 
 def partner_page(partner: Partner) -> HTMLResponse:

@@ -26,6 +26,7 @@ LINES = [line.partition("  #")[0].strip() for kind, text in BLOCKS if kind == "s
 # The beginning of a line → what is run in its place, and why.
 RUN_AS = {
     "make demo": "true",  # test_commands.py runs the demo, to its end
+    ". .venv/bin/activate": "true",  # the path is set below
     # The project's own fixtures; a refusal must fail the line.
     "curl -u local: --data @data/demo/fixtures/": "curl --silent --show-error --fail -u local: --data @fixtures/",
     "export STACKADAPT_TOKEN=": "true",  # the token of the sandbox is set

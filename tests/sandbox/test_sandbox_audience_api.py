@@ -12,6 +12,7 @@ from gateway.sandbox.server import SandboxServer
 pytestmark = pytest.mark.anyio
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # Loading the default one for each client takes longer than a test.
 ANA, BO, CY = ("a" * 64, "b" * 64, "c" * 64)
+LOGIN = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-password"}
 USERS = "/audience-api/v3/lists/9001/users"
 
 
@@ -21,8 +22,13 @@ def configuration() -> AudienceApiConfiguration:
 
 
 @pytest.fixture
-def api(configuration: AudienceApiConfiguration) -> AudienceApi:
-    return AudienceApi(configuration)
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def api(configuration: AudienceApiConfiguration, clock: list[float]) -> AudienceApi:
+    return AudienceApi(configuration, clock=lambda: clock[0])
 
 
 @pytest.fixture
@@ -96,14 +102,39 @@ async def test_three_kinds_of_login(caller: httpx.AsyncClient, headers: dict[str
 
 async def test_tokens_are_given_out_and_revoked(api: AudienceApi, caller: httpx.AsyncClient) -> None:
     """For the same user and password."""
-    form = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-password"}
-    given = (await caller.post("/audience-api/oauth/token", data=form)).json()
+    given = (await caller.post("/audience-api/oauth/token", data=LOGIN)).json()
     headers = {"authorization": f"Bearer {given['access_token']}"}
     assert (await caller.post(USERS, json={"users": []}, headers=headers)).status_code == 200
-    await caller.post("/sandbox/audience-api/revoke")
+    await caller.post("/sandbox/audience-api/expire-tokens")
     assert (await caller.post(USERS, json={"users": []}, headers=headers)).status_code == 401
-    wrong = await caller.post("/audience-api/oauth/token", data={**form, "client_secret": "x"})
+    wrong = await caller.post("/audience-api/oauth/token", data={**LOGIN, "client_secret": "x"})
     assert (wrong.status_code, wrong.json()) == (401, {"error": "invalid_client"})
+
+
+async def test_a_token_ends_with_its_life(caller: httpx.AsyncClient, api: AudienceApi, clock: list[float]) -> None:
+    """By the clock, to the second; a login of another kind gets none."""
+    await caller.post("/sandbox/audience-api/config", json={"token_life_s": 60})
+    given = (await caller.post("/audience-api/oauth/token", data=LOGIN)).json()
+    assert (given["expires_in"], given["token_type"]) == (60, "Bearer")
+    headers = {"authorization": f"Bearer {given['access_token']}"}
+    for now_s, status in ((59.0, 200), (60.0, 401)):
+        clock[0] = now_s
+        assert (await caller.post(USERS, json={"users": []}, headers=headers)).status_code == status
+    wrong = await caller.post("/audience-api/oauth/token", data={**LOGIN, "grant_type": "password"})
+    assert wrong.status_code == 401
+
+
+async def test_requests_are_bounded_in_people_and_in_bytes(caller: httpx.AsyncClient, api: AudienceApi) -> None:
+    """413 with its own code, and nobody is taken."""
+    await caller.post("/sandbox/audience-api/config", json={"users_max": 2, "body_bytes_max": 300})
+    for users, status, code in (
+        ([{"em": ANA}, {"em": BO}, {}], 413, "TOO_MANY_USERS"),
+        ([{"em": ANA, "name": "a" * 300}], 413, "TOO_LARGE"),
+    ):
+        answer = await caller.post(USERS, json={"users": users})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert api.members("9001") == frozenset()
+    assert (await caller.post(USERS, json={"users": [{"em": ANA}, {"em": BO}]})).status_code == 200
 
 
 async def test_lists_are_made_found_and_deleted(api: AudienceApi, caller: httpx.AsyncClient) -> None:

@@ -315,6 +315,18 @@ async def test_a_full_audience_refuses(logged_in, fake):
     assert (await logged_in.post(USERS, json=users())).status_code == 200
 
 
+async def test_who_is_in_a_full_audience_may_be_added_again(logged_in, fake, clock):
+    """The bound is of people, not of requests; whose time is over makes room."""
+    fake.configure(b'{"members_max": 1}')
+    fake.create("demo-advertiser", "vip", ttl_in_hours=1)
+    for _ in range(2):
+        assert (await logged_in.post(USERS, json=users("ADD", 1001, [EMAIL], [EMAIL]))).status_code == 200
+    assert (await logged_in.post(USERS, json=users("ADD", 1001, [DEVICE]))).status_code == 400
+    clock.now_s += 3_600
+    assert (await logged_in.post(USERS, json=users("ADD", 1001, [DEVICE]))).status_code == 200
+    assert fake.audiences[1001].members == {("DEVICE_ID", "AND-1")}
+
+
 def test_configurations_survive_json():
     """The control API reads and writes them."""
     client = Client(client_id="a", client_secret="b", accounts=("c",))

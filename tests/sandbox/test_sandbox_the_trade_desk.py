@@ -210,6 +210,17 @@ async def test_a_bad_file_is_taken_and_fails_later(storage, drop, body):
     assert drop.problem
 
 
+@pytest.mark.parametrize(("count", "status"), [(1_499, "Failed"), (1_500, "Completed")])
+async def test_a_list_needs_fifteen_hundred_distinct_people(client, storage, partner, drop, count, status):
+    """As it is shipped; a line that stands twice, and bad lines, count for nobody."""
+    partner.configure(b'{"distinct_min": 1500}')
+    assert TheTradeDeskConfiguration().distinct_min == 1_500
+    assert (await storage.put(drop.url, content=lines(count) + lines(200) + b"bad\n" * 5)).status_code == 200
+    assert (drop.status, drop.accepted, drop.rejected) == (status, count + 200, 5)
+    assert len(drop.segment.members) == (count if status == "Completed" else 0)
+    assert drop.problem == ("" if status == "Completed" else "1499 distinct ids, 1500 are needed")
+
+
 async def test_bad_lines_are_counted(storage, client, partner, drop):
     """By the drop's kind of line."""
     await storage.put(drop.url, content=lines(3) + b"a=\nmaria@example.org\n")

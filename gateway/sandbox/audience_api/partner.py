@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 import msgspec
@@ -28,7 +28,7 @@ UNTAGGED = object()
 
 
 class AudienceApi(KeptPartner[AudienceApiConfiguration]):
-    """The partner of this name."""
+    """The partner of this name. clock: seconds; tokens end by it."""
 
     name = "audience-api"
     title = "Audience API"
@@ -36,8 +36,11 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
     fault_targets = TARGETS
     body_bytes_max = READ_BYTES_MAX
 
-    def __init__(self, configuration: AudienceApiConfiguration | None = None) -> None:
-        super().__init__(configuration or AudienceApiConfiguration(), {"revoke": self.revoke})
+    def __init__(
+        self, configuration: AudienceApiConfiguration | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        super().__init__(configuration or AudienceApiConfiguration(), {"expire-tokens": self.expire_tokens})
 
     def members(self, list_id: str) -> frozenset[str]:
         """The identifiers that are on a list now."""
@@ -52,16 +55,20 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
         people = f"{len(users)} {'person' if len(users) == 1 else 'people'}"
         return f"{logged.names[0]} {people}, list {logged.path.split('/')[-2]}"
 
-    def revoke(self) -> None:
-        """Forget every token that was given out, so that the next request with one is a 401."""
+    def expire_tokens(self) -> None:
+        """No token that was given out is good any more: the next request with one is a 401."""
         with self.changes.change():
             self._tokens.expire()
+
+    def counts(self) -> dict[str, int]:
+        """Every counter: requests, users taken, replays, faults, statuses (`status_200` …)."""
+        return self._counted("requests", "users", "replays")
 
     def state(self, rows_max: int) -> object:
         """Lists with their people, tags, counters."""
         return {
             "version": self.changes.version,
-            "counters": dict(self._counter),
+            "counters": self.counts(),
             "lists": {list_id: _shown(one, rows_max) for list_id, one in islice(self.lists.all.items(), rows_max)},
             "tags": {
                 tag: dict(islice(one.items(), rows_max)) for tag, one in islice(self.lists.tags.items(), rows_max)
@@ -78,8 +85,9 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
         with self.changes.reading():
             return {
                 "endpoint": f"/{self.name}/v3",
-                "counters": dict(self._counter),
+                "counters": self.counts(),
                 "configuration": self.configuration,
+                "lists_total": len(self.lists.all),
                 "lists": [
                     {"id": list_id, **_shown(one, PAGE_ROWS_MAX)}
                     for list_id, one in islice(self.lists.all.items(), PAGE_ROWS_MAX)
@@ -93,7 +101,7 @@ class AudienceApi(KeptPartner[AudienceApiConfiguration]):
     def _begin(self) -> None:
         super()._begin()
         self.lists = Lists(self.configuration.lists)
-        self._tokens = GivenTokens[str](time.monotonic)
+        self._tokens = GivenTokens[str](self._clock)
         self._answers: OrderedDict[tuple[str, str, bytes], Answer] = OrderedDict()
 
     def _configured(self) -> None:

@@ -1,6 +1,6 @@
 """The audiences of the fake Taboola and who is in them until when; checks of requests are `checking.py`'s."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 
 TTL_HOURS = 8760
@@ -29,6 +29,10 @@ class Audience:
         """Who is in it now."""
         now_s = self._clock()
         return frozenset(member for member, until_s in self.people.items() if until_s > now_s)
+
+    def has_room(self, members: Collection[Member], most: int) -> bool:
+        """Whether `most` would not be exceeded with these; those that are in it already are not counted twice."""
+        return len(self.people) + len(members) <= most or len(self.members.union(members)) <= most
 
     def add(self, members: Iterable[Member]) -> None:
         """Unite; every member's time begins anew."""

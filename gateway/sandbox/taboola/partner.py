@@ -155,7 +155,7 @@ class Taboola(KeptPartner[TaboolaConfiguration]):
         if operation == "REMOVE":
             audience.remove(members)
             self._counter["removed"] += len(members)
-        elif len(audience.people) + len(members) > self.configuration.members_max:
+        elif not audience.has_room(members, self.configuration.members_max):
             raise InvalidError("There are too many people in this audience", "identities")
         else:
             audience.add(members)
