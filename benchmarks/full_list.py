@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gateway.core.identifiers import normalise_email_uid2, sha256_base64
-from gateway.destinations.the_trade_desk.definition import HASHED, PII_TYPES
+from gateway.destinations.the_trade_desk.definition import PII_TYPES
+from gateway.destinations.the_trade_desk.lines import HASHED
 from gateway.destinations.the_trade_desk.list_process import Asked, written
 
 

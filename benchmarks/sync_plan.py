@@ -100,7 +100,7 @@ async def copy_records(state: SqliteStateStore) -> None:
     def copy(tx: StateTx) -> None:
         run = tx._connection.execute  # type: ignore[attr-defined]
         statements = run(
-            "SELECT sql FROM sqlite_master WHERE tbl_name = 'record' AND sql <> '' ORDER BY type DESC"
+            "SELECT sql FROM sqlite_master WHERE tbl_name = 'record' AND sql <> '' AND type <> 'trigger' ORDER BY type DESC"
         ).fetchall()
         for (statement,) in statements:
             run(

@@ -218,8 +218,9 @@ class RunPage(RunWithCounters, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class RunProgress(RunLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far one run is. seconds_left: at the destination's limit, null where nothing is sent."""
+    """How far one run is. ended: of what it planned. seconds_left: at the destination's limit, null where nothing is sent."""
 
+    ended: int
     seconds_left: float | None
 
 
@@ -235,6 +236,10 @@ class RunList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     runs: list[RunLine]
     next: int | None
+
+
+LineStatus = Literal["accepted", "rejected", "failed", "unsure", "cancelled", "skipped"]
+"""How a line of the sync log ended. Of members with nothing to do (`skipped`) there are lines where `log.skipped` says so."""
 
 
 class LogPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from gateway.admin.answers import AudienceList
 from gateway.admin.destinations import DestinationOrders, DestinationRoutes
 from gateway.admin.openapi import document
 from gateway.admin.operations import Changed, DeadFilter, LaneShown, Operations, ReplayOrder, ReplayResult, Status
-from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, BadRequestError, answer, number, order_of
+from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, BadRequestError, answer, choice, number, order_of
 from gateway.admin.routing import ApiRoute, Handler, Query, bound, described, route
 from gateway.admin.runs import RunRoutes
 from gateway.admin.shown import (
@@ -40,7 +40,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 LIMIT = Query("limit", f"Lines of a page, up to {PAGE_MAX}.", int)
 NO_LANE = ((404, "No configured destination is called so."),)
 
-_delivery_states = ("due", "claimed", "dead")
+DELIVERY_STATES: Final = ("due", "claimed", "dead")
 
 
 def _problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
@@ -123,9 +123,7 @@ class AdminApi:
     )  # fmt: skip
     async def _deliveries(self, request: Request) -> Response:
         query = request.query_params
-        state = query.get("state", "")
-        if state and state not in _delivery_states:
-            raise BadRequestError(f"`state` must be one of {', '.join(_delivery_states)}.")
+        state = choice(request, "state", DELIVERY_STATES)
         limit, after = number(request, "limit", 100, PAGE_MAX, smallest=1), number(request, "after", 0)
         rows = await self._state.read(
             lambda view: view.deliveries(
@@ -143,7 +141,7 @@ class AdminApi:
     async def _delivery(self, request: Request) -> Response:
         wanted = min(int(request.path_params["id"]), NUMBER_MAX)
         row = await self._state.read(lambda view: view.delivery(wanted))
-        attempts = await self._state.read(lambda view: view.attempts(delivery_id=wanted, limit=PAGE_MAX))
+        attempts = await self._state.read(lambda view: view.attempts_of(wanted, limit=PAGE_MAX))
         if row is None and not attempts:
             raise OrderError(404, "unknown_delivery", f"There is no delivery {wanted}, and no attempt of it is kept.")
         return answer(
@@ -236,7 +234,10 @@ class AdminApi:
             )
         return chosen
 
-    @route("POST", "/api/replays", "Route kept events again.", tag="events", answer=ReplayResult, body=ReplayOrder)
+    @route(
+        "POST", "/api/replays", "Route kept events again.", tag="events", answer=ReplayResult, body=ReplayOrder,
+        others=((404, "No file and no mapping is called so."),),
+    )  # fmt: skip
     async def _replay(self, request: Request) -> Response:
         return answer(await self._operations.replay(await order_of(request, ReplayOrder, BODY_BYTES_MAX)))
 

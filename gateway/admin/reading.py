@@ -84,6 +84,14 @@ def flag(request: Request, name: str) -> bool:
     return text == "true"
 
 
+def choice(request: Request, name: str, among: tuple[str, ...]) -> str:
+    """A word of the query, "" for none. Raises BadRequestError."""
+    text = request.query_params.get(name, "")
+    if text and text not in among:
+        raise BadRequestError(f"`{name}` must be one of {', '.join(among)}.")
+    return text
+
+
 def cursor(place: tuple[int, int] | None) -> str | None:
     """A place as `pair` reads it."""
     return None if place is None else f"{place[0]}.{place[1]}"

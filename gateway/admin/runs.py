@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.admin import answers, order_answers
-from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, answer, flag, number, order_of
+from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, answer, choice, flag, number, order_of
 from gateway.admin.routing import Query, route
 from gateway.admin.sync_orders import ApproveOrder, NoOrder, Orders
 from gateway.admin.syncs import AFTER, BEFORE, FILES, FORMAT, LIMIT, MEDIA, NOT_NOW, REVEAL, form_of
 
+LINE_STATUSES: tuple[str, ...] = get_args(answers.LineStatus)
 UNKNOWN = (404, "There is no such run.")
 _RUN = "/api/runs/{run:int}"
 
@@ -47,22 +50,24 @@ class RunRoutes:
 
     @route(
         "GET", f"{_RUN}/log", "The sync log of a run: a page, or a whole file.", tag="runs", answer=answers.LogPage,
-        query=(AFTER, LIMIT, Query("status", "Only lines that ended so."), FORMAT), others=(UNKNOWN,), media=FILES,
+        query=(AFTER, LIMIT, Query("status", "Only lines that ended so.", answers.LineStatus), FORMAT),
+        others=(UNKNOWN,), media=FILES,
     )  # fmt: skip
     async def log(self, request: Request) -> Response:
         """A page of lines, or all of them as a file."""
-        run, form = _run(request), form_of(request)
+        run, form, status = _run(request), form_of(request), choice(request, "status", LINE_STATUSES)
         if form is not None:
             await self._orders.run_progress(run)  # so that an unknown one is told before the file begins
-            return StreamingResponse(self._orders.exported_run(run, form), media_type=MEDIA[form])
+            whole = self._orders.exported_run(run, form, status=status)
+            return StreamingResponse(whole, media_type=MEDIA[form])
         limit, after = number(request, "limit", PAGE_MAX, PAGE_MAX, smallest=1), number(request, "after", 0)
-        status = request.query_params.get("status", "")
         lines = await self._orders.run_log(run, after=after, limit=limit, status=status)
         return answer({"lines": lines, "next": lines[-1]["seq"] if len(lines) == limit else None})
 
     @route(
         "GET", f"{_RUN}/since/{{older:int}}", "Who came on the list, went and changed between two runs.", tag="runs",
-        answer=order_answers.RunsDiffer, others=((404, "Of one of them no snapshot is kept."),),
+        answer=order_answers.RunsDiffer,
+        others=((400, "They are of different syncs."), (404, "Of one of them no snapshot is kept.")),
     )  # fmt: skip
     async def since(self, request: Request) -> Response:
         """Two snapshots compared."""

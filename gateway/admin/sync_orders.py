@@ -105,8 +105,8 @@ class Orders(Protocol):
     ) -> tuple[list[Shown], Place | None]:
         """A sync's log by time."""
 
-    def exported_run(self, run: int, form: Literal["ndjson", "csv"]) -> AsyncIterator[bytes]:
-        """A run's whole log as a file, in pieces."""
+    def exported_run(self, run: int, form: Literal["ndjson", "csv"], *, status: str = "") -> AsyncIterator[bytes]:
+        """A run's whole log as a file, in pieces. status: only lines that ended so."""
 
     def exported_sync(
         self, name: str, form: Literal["ndjson", "csv"], *, since_us: int, until_us: int

@@ -76,9 +76,9 @@ class Courier:
         now_us = self._clock()
         if now_us < self._rests_until_us.get(sink.name, 0):
             return 0
-        rows = await self._state.read(lambda view: view.notices_due(sink.name, now_us=now_us, limit=ROUND_NOTICES))
+        owed = await self._state.read(lambda view: view.notices_due(sink.name, now_us=2**62, limit=NOTICES_MAX))
         told = 0
-        for row in rows:
+        for row in in_order(owed, now_us=now_us)[:ROUND_NOTICES]:
             if not await self._attempt(sink, row):
                 break
             told += 1
@@ -135,3 +135,20 @@ class Courier:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await news.wait()
+
+
+def in_order(owed: Sequence[NoticeRow], *, now_us: int) -> list[NoticeRow]:
+    """What may be told now, as it happened: of one alert nothing before what came earlier, which may wait for its next try.
+
+    Else a receiver that was away would hear that an alert is over, and only then that it came up.
+    """
+    waits: set[tuple[str, str]] = set()
+    found: list[NoticeRow] = []
+    for row in sorted(owed, key=lambda row: row.id):
+        notice = read_notice(row.body)
+        alert = (notice.sync, notice.alert)
+        if row.due_us > now_us:
+            waits.add(alert)
+        elif alert not in waits:
+            found.append(row)
+    return found

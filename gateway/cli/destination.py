@@ -24,12 +24,13 @@ from gateway.destinations.http_audience.definition import form_of
 from gateway.destinations.http_audience.perform import HttpAudience
 from gateway.destinations.http_audience.rehearsing import Setting
 from gateway.destinations.http_audience.reports import check_report
-from gateway.destinations.http_audience.rudderstack.convert import TO_FILL_IN, Imported, convert
+from gateway.destinations.http_audience.rudderstack.convert import TO_FILL_IN, Imported
 from gateway.destinations.http_client import PartnerHttp
 from gateway.service.definition_verbs import (
     LIVE_SAMPLES_MAX,
     Subject,
     VerbError,
+    imported_pair,
     imported_subject,
     live_report,
     may_be_private,
@@ -172,7 +173,7 @@ def import_rudderstack(config: Path, connection: Path | None, slug: str, folder:
 
     The secrets in it are printed once, to be stored where secrets are; they are written nowhere.
     """
-    imported = convert(_json_file(config), None if connection is None else _json_file(connection), slug=slug)
+    imported = imported_pair(_json_file(config), None if connection is None else _json_file(connection), slug=slug)
     _tell_warnings(imported)
     if imported.problems:
         _tell_problems(imported)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -17,7 +17,6 @@ from gateway.store.api import StateView
 from gateway.store.rows import AttemptRow, DeliveryRow, TraceRow
 
 TOLD_MAX: Final = 4  # of one event's changes and of its mappings; a line is no page
-ATTEMPTS_READ_MAX: Final = 1000  # among the latest of them a delivery's answer is looked for
 MESSAGE_ID_TOLD: Final = 12
 NAME_TOLD_MAX: Final = 80
 
@@ -64,7 +63,7 @@ def look_up(view: StateView, rows: Sequence[TraceRow]) -> list[Told]:
     audiences = {number: _key(view, number) for number in sorted(numbers)}
     owed = {number: view.delivery(number) for row in rows for number in _deliveries(row)}
     gone = {number for number, found in owed.items() if found is None}
-    attempts = _attempts(view, gone) if gone else {}
+    attempts = {number: next(iter(view.attempts_of(number, limit=1)), None) for number in gone}
     return [
         Told(
             row=row,
@@ -149,19 +148,6 @@ def _key(view: StateView, number: int) -> str:
 
 def _deliveries(row: TraceRow) -> range:
     return range(row.first_delivery, row.first_delivery + min(row.deliveries, TOLD_MAX))
-
-
-def _attempts(view: StateView, wanted: Iterable[int]) -> dict[int, AttemptRow]:
-    """The newest of the latest attempts that carried each delivery."""
-    left = set(wanted)
-    found: dict[int, AttemptRow] = {}
-    for attempt in view.attempts(limit=ATTEMPTS_READ_MAX):
-        here = left.intersection(attempt.deliveries)
-        found.update(dict.fromkeys(here, attempt))
-        left -= here
-        if not left:
-            break
-    return found
 
 
 def _answered(owed: DeliveryRow | None, attempt: AttemptRow | None) -> Answered:

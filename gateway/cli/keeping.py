@@ -15,6 +15,7 @@ import msgspec
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TransferSpeedColumn
 
+from gateway.admin.answers import AlertList
 from gateway.cli.api_client import NotAnsweredError, running_engine, running_ingest
 from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, err, fail, json_option, out, print_json
 from gateway.cli.project import load_rulebook
@@ -179,6 +180,17 @@ def _running() -> Iterator[Finding]:
                 mend="`gateway dead` lists them.",
             )
         yield from _identifiers(lane)
+    try:
+        standing = client.call("GET", "/api/alerts", AlertList).alerts
+    except NotAnsweredError as error:
+        yield Finding(level="bad", what=f"the engine does not tell its alerts: {error}")
+        return
+    for one in standing:
+        yield Finding(
+            level="bad" if one.level == "critical" else "warning",
+            what=f"{one.sync}: {one.name}. {one.message}",
+            mend=f"`gateway sync show {one.sync}` tells more.",
+        )
 
 
 def _identifiers(lane: dict[str, object]) -> Iterator[Finding]:

@@ -163,7 +163,7 @@ def replay(start: str, end: str, source: str, mapping: str, *, dry_run: bool, as
         dry_run=dry_run,
     )
     with out.status("Replaying…"):
-        result = order("POST", "/api/replays", ReplayResult, wanted, timeout_s=REPLAY_S_MAX)
+        result = order("POST", "/api/replays", ReplayResult, wanted, timeout_s=REPLAY_S_MAX, unusable=EXIT_INVALID)
     if as_json:
         print_json(result)
         return

@@ -40,7 +40,7 @@ def finish(run: int, *, as_json: bool) -> None:
 
 def progress_line(shown: Shown, passed_s: float) -> str:
     """Where a run stands, and how long the rest takes: at the pace so far, and never less than the destination's limit allows."""
-    planned, ended = number(shown, "planned"), number(shown, "done") + number(shown, "wrong")
+    planned, ended = number(shown, "planned"), number(shown, "ended")
     line = f"run {shown['id']} {shown['status']}"
     if shown["status"] != "sending":
         return f"{line}: {planned} planned so far" if planned else line

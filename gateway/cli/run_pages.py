@@ -45,8 +45,10 @@ def print_run(shown: Shown) -> None:
         )
     for one in rows(shown, "problems"):
         http = f", http {one['http_status']}" if one["http_status"] else ""
+        code = str(one["code"] or one["stage"])
+        message = str(one["message"]).removeprefix(f"{code}: ")
         out.print(
-            f"[red]{one['count']} {one['status']}[/red]  {one['code'] or one['stage']}{http}: {escape(str(one['message']))}",
+            f"[red]{one['count']} {one['status']}[/red]  {escape(code)}{http}{escape(f': {message}') if message else ''}",
             soft_wrap=True,
         )
         out.print(f"  [dim]{escape(str(one['fix']))}[/dim]", soft_wrap=True)
@@ -68,6 +70,8 @@ def print_run(shown: Shown) -> None:
             f"{escape(str(line['message']))}[/dim]",
             soft_wrap=True,
         )
+    if shown["status"] == "held":
+        out.print(f"it waits for a person: gateway run approve {shown['id']}, or gateway run reject {shown['id']}")
     out.print(f"[dim]line by line: gateway run log {shown['id']}[/dim]")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import click
 import msgspec
 
+from gateway.admin.answers import LineStatus
 from gateway.admin.sync_orders import ApproveOrder, NoOrder
 from gateway.cli.operating import ask, order
 from gateway.cli.output import EXIT_HELD, EXIT_INVALID, fail, json_option, out, print_json, print_line, table
@@ -69,17 +70,17 @@ def show(number: int, *, as_json: bool) -> None:
 
 @run.command()
 @click.argument("number", type=int)
-@click.option("--status", default="", help="Only lines that ended so: accepted, rejected, failed, unsure, cancelled.")
+@click.option("--status", type=click.Choice(get_args(LineStatus)), default=None, help="Only lines that ended so.")
 @format_option
 @out_option
 @json_option
-def log(number: int, status: str, form: str | None, path: Path | None, *, as_json: bool) -> None:
+def log(number: int, status: str | None, form: str | None, path: Path | None, *, as_json: bool) -> None:
     """Print the sync log of a run, a line an operation; with --json one JSON object a line.
 
     With --format or --out the whole log as a file of flat lines, for other programs.
     """
     if form is not None or path is not None:
-        export_run(number, form_of(form), path, status=status)
+        export_run(number, form_of(form), path, status=status or "")
         return
     if ask(lambda view: view.run(number)) is None:
         _unknown(number)
@@ -88,7 +89,8 @@ def log(number: int, status: str, form: str | None, path: Path | None, *, as_jso
     while True:
         page = ask(
             lambda view, after=after: [  # type: ignore[misc] # a default of a lambda has no type
-                result_line(one) for one in view.row_results(run=number, after_seq=after, status=status, limit=LOG_PAGE)
+                result_line(one)
+                for one in view.row_results(run=number, after_seq=after, status=status or "", limit=LOG_PAGE)
             ]
         )
         for one in page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from gateway.cli.output import moment, out, span, table
+from gateway.cli.output import counted, moment, out, span, table
 from gateway.cli.shown_members import Shown, inner, number, rows, told, took
 
 COLOURS = {"healthy": "green", "warning": "yellow", "stale": "yellow", "failing": "red", "held": "red"}
@@ -158,7 +158,7 @@ def print_member(shown: Shown) -> None:
 def _print_record(record: Shown) -> None:
     line = f" (line {record['line']})" if record["line"] else ""
     out.print(f"on the list{line}: {record['state']}, last change {moment(number(record, 'changed_us'))}", markup=False)
-    for name, words in (("wanted", "wanted"), ("sent", "as sent ")):
+    for name, words in (("wanted", "wanted "), ("sent", "as sent")):
         rendered = inner(record, name)
         if rendered:
             out.print(
@@ -172,8 +172,9 @@ def _print_record(record: Shown) -> None:
     problem = inner(record, "problem")
     if problem:
         until = f", not before {moment(number(problem, 'next_try_us'))}" if number(problem, "next_try_us") else ""
+        what = f" ({problem['operation']})" if problem["operation"] else ""
         out.print(
-            f"  problem: {problem['kind']} {problem['code']} ({problem['operation']}), {problem['attempts']} times since "
+            f"  problem: {problem['kind']} {problem['code']}{what}, {counted(number(problem, 'attempts'), 'time')} since "
             f"{moment(number(problem, 'first_us'))}{until}",
             soft_wrap=True,
             markup=False,

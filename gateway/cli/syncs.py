@@ -170,10 +170,12 @@ def retry(name: str, *, as_json: bool) -> None:
 
 @sync.command()
 @click.argument("name")
-@click.option("--listed/--not-listed", required=True, help="What is true of the members of whom nobody knows.")
+@click.option("--listed/--not-listed", default=None, help="What is true of the members of whom nobody knows.")
 @json_option
-def resolve(name: str, *, listed: bool, as_json: bool) -> None:
+def resolve(name: str, *, listed: bool | None, as_json: bool) -> None:
     """Say of all members whose last answer was lost whether they are on the list."""
+    if listed is None:
+        fail("Say --listed or --not-listed: look at the platform which is true.", code=EXIT_INVALID)
     shown = _order(name, "resolve", ResolveOrder(listed=listed))
     _told(shown, f"{shown['changed']} members are settled", as_json=as_json)
 

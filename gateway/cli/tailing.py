@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import click
 import msgspec
@@ -11,15 +12,19 @@ from rich.markup import escape
 from gateway.cli.event_lines import line_of, look_up, printable
 from gateway.cli.kept_events import kept_event
 from gateway.cli.operating import ask
-from gateway.cli.output import json_option, moment, out, print_line
+from gateway.cli.output import EXIT_GOOD, err, json_option, moment, out, print_line
 from gateway.cli.settings import environment
 from gateway.core.events import Place
 from gateway.store import FILES_PER_WRITER, open_inbox_reader
 from gateway.store.rows import TraceRow
 
 TAIL_PAUSE_S = 0.3
-ROUND_ROWS = 1000
+FIRST_ROWS = 50  # of a look while nothing much comes
+PAGE_ROWS = 1000  # of the next ones, and of what is looked up and printed at once
+ROUND_ROWS_MAX = 50_000  # of one look: some seconds of all that a machine can take in
 LAST_FRAME = 2**24 - 1
+
+Show = Callable[[list[TraceRow]], None]
 
 _COLOURS = {"decided": "green", "rejected": "red", "set_aside": "red"}
 
@@ -33,29 +38,61 @@ _COLOURS = {"decided": "green", "rejected": "red", "set_aside": "red"}
 @click.option("--follow/--no-follow", default=True, help="Wait for new ones.")
 @json_option
 def tail(source: str, outcome: str, limit: int, *, follow: bool, as_json: bool) -> None:
-    """Watch events as they are decided: what came, what it changed, what is owed, and why nothing was."""
-    met: dict[int, Place] = {}
-    rows = _fresh(met, outcome=outcome, source=source, limit=max(limit, 1))
+    """Watch events as they are decided: what came, what it changed, what is owed, and why nothing was. Ctrl-C ends it."""
     show = _print_json if as_json else _print_lines
+    try:
+        _watch(show, outcome=outcome, source=source, limit=limit, follow=follow)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(EXIT_GOOD) from None  # the way in which it is meant to end
+
+
+def _watch(show: Show, *, outcome: str, source: str, limit: int, follow: bool) -> None:
+    met: dict[int, Place] = {}
+    rows = _fresh(met, outcome=outcome, source=source, first=max(limit, 1), most=max(limit, 1))
     show(rows[-limit:] if limit else [])
     while follow:
         time.sleep(TAIL_PAUSE_S)
-        show(_fresh(met, outcome=outcome, source=source, limit=ROUND_ROWS))
+        rows = _fresh(met, outcome=outcome, source=source, first=FIRST_ROWS, most=ROUND_ROWS_MAX)
+        for start in range(0, len(rows), PAGE_ROWS):
+            show(rows[start : start + PAGE_ROWS])
 
 
-def _fresh(met: dict[int, Place], *, outcome: str, source: str, limit: int) -> list[TraceRow]:
-    """Traces not met before, by arrival; `met` (the newest place of each ingest process) is brought up to date."""
+def _fresh(met: dict[int, Place], *, outcome: str, source: str, first: int, most: int) -> list[TraceRow]:
+    """Traces not met before, by arrival; `met` (the newest place of each ingest process) is brought up to date.
+
+    first: rows of the first look at each ingest process. most: rows in all of each; what is older is passed over, and said.
+    """
     writers = sorted(ask(lambda view: view.cursors()))
     found: list[TraceRow] = []
     for writer in writers:
-        first = Place(inbox=writer * FILES_PER_WRITER, frame=0, ordinal=0)
-        behind = Place(inbox=(writer + 1) * FILES_PER_WRITER - 1, frame=LAST_FRAME, ordinal=0)
-        last = met.get(writer, first)
-        rows = ask(lambda view, behind=behind: view.traces(before=behind, outcome=outcome, source=source, limit=limit))  # type: ignore[misc] # mypy infers no type for a lambda's default
-        fresh = [row for row in rows if row.place > last]
+        last = met.get(writer, Place(inbox=writer * FILES_PER_WRITER, frame=0, ordinal=0))
+        fresh, is_cut = _behind(last, writer, outcome=outcome, source=source, first=first, most=most)
+        if is_cut and writer in met:
+            err.print(f"[yellow]so many came that only the latest {most} are shown[/yellow]")
         met[writer] = max((row.place for row in fresh), default=last)
         found += fresh
     return sorted(found, key=lambda row: (row.received_us, row.place))
+
+
+def _behind(
+    last: Place, writer: int, *, outcome: str, source: str, first: int, most: int
+) -> tuple[list[TraceRow], bool]:
+    """One ingest process's traces behind a place, newest first, and whether there were more than `most`."""
+    before = Place(inbox=(writer + 1) * FILES_PER_WRITER - 1, frame=LAST_FRAME, ordinal=0)
+    found: list[TraceRow] = []
+    rows = min(first, most)
+    while rows > 0:
+        page = ask(
+            lambda view, before=before, rows=rows: view.traces(  # type: ignore[misc] # mypy infers no type for a lambda's default
+                before=before, outcome=outcome, source=source, limit=rows
+            )
+        )
+        fresh = [row for row in page if row.place > last]
+        found += fresh
+        if len(fresh) < rows:
+            return found, False
+        before, rows = fresh[-1].place, min(PAGE_ROWS, most - len(found))
+    return found, True
 
 
 def _print_json(rows: list[TraceRow]) -> None:

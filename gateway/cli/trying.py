@@ -263,7 +263,7 @@ def _print_event(explained: EventExplained) -> None:
 
 
 def _print_mapping(mapping: MappingExplained) -> None:
-    mark = "[green]sent[/green]" if mapping.operation else "[red]not sent[/red]"
+    mark = "[green]sent[/green]" if mapping.operation and not mapping.code else "[red]not sent[/red]"
     out.print(f"\n[bold]{escape(mapping.mapping)}[/bold]  {mark}  {escape(mapping.sentence)}", soft_wrap=True)
     if mapping.trigger.top is not None:
         shown = Table(box=None, pad_edge=False, header_style="dim")

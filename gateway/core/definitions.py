@@ -116,6 +116,13 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         """A mapping may keep a list with it."""
         return self.list_shaped or self.sync_only or self.capabilities is not None
 
+    def names_somebody(self, payload: dict[str, object], corrections: frozenset[str]) -> bool:  # noqa: ARG002
+        """Whether the platform can know anybody by a checked payload: all of them, unless an action says more.
+
+        corrections: names of those that are on.
+        """
+        return True
+
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """A destination as the code offers it; the console form, `gateway check` and the docs table are made from it.

@@ -29,7 +29,7 @@ Mask = Callable[[str, object], object]  # (name of the member, its value) → wh
 _NEARNESS = tuple(
     reversed(
         (
-            "payload_invalid", "mapping_failed", "audience_not_connected", "kept_by_sync", "audience_not_served",
+            "payload_invalid", "no_identifiers", "mapping_failed", "audience_not_connected", "kept_by_sync", "audience_not_served",
             "account_membership", "membership_not_trusted", "integrations_off", "not_an_audience_event", "trigger_failed",
             "nothing_to_delete", "not_matching", "disabled",
         )
@@ -51,7 +51,8 @@ class MembershipExplained(msgspec.Struct, frozen=True, kw_only=True):
 class MappingExplained(msgspec.Struct, frozen=True, kw_only=True):
     """One mapping's answer to one event (or to one person of it).
 
-    code: why nothing is sent, empty where something is. operation: what is sent, empty where nothing is.
+    code: why nothing is sent, empty where something is. operation: what is sent, empty where nothing is; a member who is in
+    for a sync has both where the event gives no payload.
     trigger: its truth table. fields: where each field came from; None where the trigger did not match.
     raw: what the fields gave, before the check. payload: what would be sent.
     """
@@ -157,7 +158,9 @@ def _kept_sentence(made: IntendedRecord) -> str:
     if not made.is_in:
         return "The member is out for this sync: the next run removes them where they are listed."
     if made.unmappable:
-        return f"The member is in, but the event gives no payload ({made.unmappable}): an older one stays, if there is one."
+        why = SKIPPED_BECAUSE.get(made.unmappable, "")
+        sentence = f"The member is in, but the event gives no payload ({made.unmappable}): an older one stays, if there is one."
+        return f"{sentence} {why}" if why else sentence
     return "Kept for the next run of the sync: the member is in, with this payload."
 
 
@@ -282,7 +285,7 @@ def _closing(mappings: list[MappingExplained], rulebook: Rulebook) -> str:
             if not rulebook.destinations
             else "No mapping is meant."
         )
-    owed = [one.mapping for one in mappings if one.operation]
+    owed = [one.mapping for one in mappings if one.operation and not one.code]
     if owed:
         return f"Owed by {', '.join(dict.fromkeys(owed))}."
     nearest = max(mappings, key=lambda one: _NEARNESS.index(one.code) if one.code in _NEARNESS else -1)

@@ -61,9 +61,10 @@ GUARDS_OFF = Guards(
 class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the guards look at. `RunCounters.facts` makes it of a plan.
 
-    members_in: in the audience after the filter. list_before: members with a state other than absent. adds, updates
-    (replaces among them), removes (without erasures and unknown exits): planned. unmappable: in, and not renderable.
-    source_quiet_s: since the audience's last event; None where unknown. is_initial: the sync's first run.
+    members_in: in the audience after the filter. list_before: members with a state other than absent. adds (without those that
+    only repeat what the list holds), updates (replaces among them), removes (without erasures and unknown exits): planned.
+    unmappable: in, and not renderable. source_quiet_s: since the audience's last event; None where unknown. is_initial: the
+    sync's first run.
     """
 
     members_in: int

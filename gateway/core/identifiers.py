@@ -146,12 +146,6 @@ def is_advertising_id(text: str) -> bool:
     return _UUID.fullmatch(text) is not None and not is_zeroed_device_id(text)
 
 
-def normalise_advertising_id(text: str) -> str:
-    """Trimmed, case kept; nothing where it is no advertising id or a zeroed one."""
-    device_id = trim(text)
-    return device_id if is_advertising_id(device_id) else ""
-
-
 # --- Telephone ---
 
 

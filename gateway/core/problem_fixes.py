@@ -26,7 +26,10 @@ SERVER_ERROR_FROM: Final = 500
 def fix_for(*, stage: str, status: str, code: str, http_status: int) -> str:
     """One sentence for the operator. Always says something; never a value of a person."""
     if status == "unsure":
-        return "The answer was lost, so nobody knows; the next run asks again, which settles it."
+        return (
+            "The answer was lost, so nobody knows. The next run asks again, which settles it; where the platform may not be asked "
+            "twice, `gateway sync resolve` does."
+        )
     if stage == "mapping":
         return _MAPPING.get(
             code, "The mapping makes no record of these members: look at its `fields` and their events."

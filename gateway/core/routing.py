@@ -37,6 +37,8 @@ SKIPPED_BECAUSE = {
     "audience_not_connected": "The partner's list for this audience is not known: give its `external_id`, or `create`.",
     "mapping_failed": "The mapping's fields cannot be computed from this event: mend the field.",
     "payload_invalid": "The payload lacks what the action needs: map the field, or send it with the event.",
+    "no_identifiers": "The payload names nobody as the platform knows people: send an e-mail address, hash or device id that "
+    "the action takes, or map it from where it is.",
     "kept_by_sync": "The action takes whole lists only: the member is sent with the next run of its sync.",
     "nothing_to_delete": "The platform keeps no profile by user id: people are taken off the lists that the "
     "gateway put them on.",
@@ -305,7 +307,10 @@ def build_payload(
     """The checked payload of one event, or why there is none. Empty values go as they go in Segment: see `batched`."""
     try:
         raw = mapping.transform.apply(body)
-        return mapping.check.check(raw, batched=mapping.batching)  # type: ignore[arg-type] # it refuses what is no object
+        payload = mapping.check.check(raw, batched=mapping.batching)  # type: ignore[arg-type] # it refuses what is no object
+        if mapping.action.names_somebody(payload, destination.corrections):
+            return payload
+        return _skipped(destination, mapping, "no_identifiers")
     except PayloadError as error:
         return _skipped(destination, mapping, "payload_invalid", str(error))
     except GatewayError as error:

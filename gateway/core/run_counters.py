@@ -23,7 +23,7 @@ RunSkipReason = Literal["overlap", "not_due", "below_minimum", "paused", "destin
 CODES_MAX = 20  # codes of refusals that one run tells apart
 OTHER_CODES = "other"
 
-SyncStatus = Literal["draft", "active", "paused", "errored", "deleting"]
+SyncStatus = Literal["active", "paused", "errored", "deleting", "deleted"]
 
 
 class RunCounters(msgspec.Struct, kw_only=True):
@@ -31,6 +31,7 @@ class RunCounters(msgspec.Struct, kw_only=True):
 
     planned, skipped: by operation and by reason. list_change: our own tally of members that came on and went off the list.
     list_before, list_after: counted by the caller over the records at start and end. unknown_exits: among the removes.
+    added_again: of the planned adds, those of members whom the list is known, or was asked, to hold: they do not make it grow.
     ended: how operations ended, keyed `operation.result`. codes: why records were refused, at most CODES_MAX and `other`.
     """
 
@@ -49,6 +50,7 @@ class RunCounters(msgspec.Struct, kw_only=True):
     cancelled: int = 0
     skipped: dict[str, int] = {}
     unknown_exits: int = 0
+    added_again: int = 0
     unmappable: int = 0
     requests: int = 0
     attempts: int = 0
@@ -69,6 +71,11 @@ class RunCounters(msgspec.Struct, kw_only=True):
     def accepted_total(self) -> int:
         """Operations that got through."""
         return self.added + self.updated + self.removed
+
+    @property
+    def ended_total(self) -> int:
+        """Operations that have ended, well or not. Members that the mapping refused were never planned."""
+        return self.accepted_total + self.failed + self.rejected_destination + self.unsure + self.cancelled
 
     @property
     def left(self) -> dict[str, int]:
@@ -100,6 +107,7 @@ class RunCounters(msgspec.Struct, kw_only=True):
                 assert planned.op is not None
                 self.planned[planned.op] = self.planned.get(planned.op, 0) + 1
                 self.unknown_exits += planned.unknown_exit
+                self.added_again += planned.op == "add" and _is_repeated(member.record, planned)
 
     def count_change(self, before: Record, after: Record) -> None:
         """Take in that a record was stored in another's place."""
@@ -139,13 +147,20 @@ class RunCounters(msgspec.Struct, kw_only=True):
         return PlanFacts(
             members_in=self.members_in,
             list_before=self.list_before,
-            adds=self.planned.get("add", 0),
+            adds=self.planned.get("add", 0) - self.added_again,
             updates=self.planned.get("update", 0) + self.planned.get("replace", 0),
             removes=self.planned.get("remove", 0) - self.unknown_exits,
             unmappable=self.unmappable,
             source_quiet_s=source_quiet_s,
             is_initial=is_initial,
         )
+
+
+def _is_repeated(record: Record, planned: Planned) -> bool:
+    """An add of what the list holds already, or was asked to hold. What another tool put there, if it did, is not ours to know."""
+    if record.state not in ("present", "unsure") or record.sent is None or planned.put is None:
+        return False
+    return record.sent.identity == planned.put.identity
 
 
 def broken_sums(counters: RunCounters) -> list[str]:
@@ -155,7 +170,7 @@ def broken_sums(counters: RunCounters) -> list[str]:
     """
     one = counters
     decided = one.unchanged + sum(one.skipped.values()) + one.rejected_mapping + one.planned_total
-    ended = one.accepted_total + one.failed + one.rejected_destination + one.unsure + one.cancelled
+    ended = one.ended_total
     broken = []
     if one.considered != decided:
         broken.append(f"considered is {one.considered}, but unchanged, skipped, rejected and planned make {decided}")

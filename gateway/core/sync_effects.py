@@ -2,7 +2,7 @@
 
 An operation has up to two halves. The takes (entries removed) are settled together with `after_takes`; if all were accepted
 and there is a put, `after_put` settles that. Until then the operation has no result. Whole lists are settled by `after_list`.
-After a crash, parts whose request may have gone out are settled as "unsure", parts that surely did not are simply forgotten:
+After a crash, parts whose request may have gone out are as good as unanswered, parts that surely did not are simply forgotten:
 the next run plans them anew.
 """
 
@@ -127,19 +127,6 @@ def after_list(record: Record, planned: Planned, result: Result, stamp: Stamp) -
         gone = without(record, [entry.identity for entry in record.entries])
         return Effect(record=replace(gone, problem=None, changed_us=stamp.now_us), result=result)
     return Effect(record=replace(_listed(record, planned.put, stamp, b""), orphans=()), result=result)
-
-
-def after_crash(record: Record, planned: Planned, part: Literal["takes", "put", "list"], stamp: Stamp) -> Effect:
-    """Settle a part whose request may have been on its way when the process died."""
-    match part:
-        case "takes":
-            return after_takes(record, planned, ["unsure"] * len(planned.takes), stamp)
-        case "put":
-            return after_put(record, planned, "unsure", stamp)
-        case "list":
-            return after_list(record, planned, "unsure", stamp)
-        case _:
-            assert_never(part)
 
 
 def _listed(record: Record, entry: Entry, stamp: Stamp, remembered: bytes) -> Record:

@@ -23,7 +23,7 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     """held_run: number of the run that waits for a person, 0 for none; held_reason: what the guards said.
 
     alerts: (name, level, message) that stand. last_status: of the last run, "" before the first; last_wrong: its members that
-    did not get through.
+    did not get through. has_tick: its schedule starts another run by itself.
     """
 
     status: str
@@ -34,6 +34,7 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     last_run: int = 0
     last_status: str = ""
     last_wrong: int = 0
+    has_tick: bool = True
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +57,9 @@ def health_of(facts: HealthFacts) -> Health:
     alerts = [one for one in facts.alerts if one[0] != HELD_ALERT]
     stale = next((message for name, _level, message in alerts if name == STALE_ALERT), None)
     if facts.status == "errored":
-        return Health(word="failing", why=f"{facts.status_error or 'The last run failed.'} The next tick tries again.")
+        failed = f"Run {facts.last_run} failed: `gateway run show {facts.last_run}`." if facts.last_run else ""
+        again = "The next tick tries again." if facts.has_tick else "`gateway sync run` tries again."
+        return Health(word="failing", why=f"{facts.status_error or failed or 'The last run failed.'} {again}")
     critical = next((message for name, level, message in alerts if level == "critical" and name != STALE_ALERT), None)
     if critical is not None:
         return Health(word="failing", why=critical)

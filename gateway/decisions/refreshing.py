@@ -40,14 +40,16 @@ class Refresher:
         self._clock = clock
         self._router: Router | None = None
 
-    async def page(self, sync: int, mapping: str, audience: int, after: int) -> int | None:
+    async def page(
+        self, sync: int, mapping: str, audience: int, after: int, /, *, members: int = PAGE_MEMBERS
+    ) -> int | None:
         """Make the records of the next members behind one; the last of them, None when there are no more."""
-        members = await self._state.read(lambda view: view.members(audience, after=after, limit=PAGE_MEMBERS))
-        if not members:
+        found = await self._state.read(lambda view: view.members(audience, after=after, limit=members))
+        if not found:
             return None
-        kept = await asyncio.to_thread(self._decide_again, members, mapping)
-        await self._state.write(lambda tx: self._store(tx, sync, audience, members, kept))
-        return members[-1][0] if len(members) == PAGE_MEMBERS else None
+        kept = await asyncio.to_thread(self._decide_again, found, mapping)
+        await self._state.write(lambda tx: self._store(tx, sync, audience, found, kept))
+        return found[-1][0] if len(found) == members else None
 
     def _decide_again(self, members: list[Member], mapping: str) -> dict[int, tuple[Decided, Kept]]:
         """What the mapping makes of each member's latest event, where that is still kept."""

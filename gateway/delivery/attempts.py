@@ -88,6 +88,7 @@ def run_attempts(
     *,
     sent_bytes: int,
     waited_ms: int,
+    began_us: int,
 ) -> tuple[RunAttempt, ...]:
     """What runs hear of the attempt: nothing of what is forwarded, nor of what is sent again in halves."""
     if not any(row.run for row in rows):
@@ -109,6 +110,7 @@ def run_attempts(
                     requests=0 if told else performed.requests,
                     bytes=0 if told else performed.counts.get("bytes", sent_bytes),
                     waited_ms=0 if told else waited_ms,
+                    began_us=began_us,
                 )
             )
     return tuple(told)

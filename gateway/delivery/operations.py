@@ -1,24 +1,12 @@
-"""What a person does with dead deliveries: list, retry, drop. The CLI and the admin API call these; neither adds rules."""
+"""What a person does with deliveries that wait or are dead: tried now, brought back, dropped. CLI and API add no rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from gateway.store.api import StateStore, StateTx
-from gateway.store.rows import DeliveryRow
 
 PIECE_ROWS = 10_000  # One transaction's share, so that a million dead deliveries do not stop the engine for seconds.
-LIST_ROWS_MAX = 1000
-
-
-async def list_dead(
-    state: StateStore, *, lane: str = "", mapping: str = "", after_id: int = 0, limit: int = 100
-) -> list[DeliveryRow]:
-    """Dead deliveries by id, at most LIST_ROWS_MAX; page on with the last id."""
-    rows_max = min(max(limit, 1), LIST_ROWS_MAX)
-    return await state.read(
-        lambda view: view.deliveries(lane=lane, mapping=mapping, state="dead", after_id=after_id, limit=rows_max)
-    )
 
 
 async def retry_dead(

@@ -18,7 +18,7 @@ class RunAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
     is_final: it is not tried again. skipped, counts: of a whole list, as the destination said. remembered: values that the
     platform gave for the record. requests, bytes (of their bodies), waited_ms (until the next attempt): of the whole attempt, told
-    with its first delivery only.
+    with its first delivery only. began_us: when the attempt began, 0 where nobody knows.
     """
 
     row: DeliveryRow
@@ -30,6 +30,7 @@ class RunAttempt(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     bytes: int = 0
     waited_ms: int = 0
+    began_us: int = 0
 
 
 class Runs(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from itertools import count
@@ -110,15 +110,19 @@ class Sender:
         *,
         probe: bool,
         may_split: bool,
+        goes_on: Callable[[], Awaitable[bool]] | None = None,
     ) -> Sent | None:
-        """Make one attempt and tell the gate; `settle` it next. None when it was abandoned and nothing is known."""
+        """Make one attempt and tell the gate; `settle` it next. None when it was abandoned and nothing is known.
+
+        goes_on: asked before each further request of the batch.
+        """
         started_us, started_s = self._clock(), time.perf_counter()
         batch, owed = await self._owing.batch(rows, destination, mapping)
         snapshot = await self._runs.snapshot(rows[0].run) if rows[0].operation == WHOLE_LIST else None
         metered: MeteredHttp | None = None
         if rows[0].run:
             http, metered = http.around(lambda inner: MeteredHttp(inner, self._lane))
-        context = Context(http=http, notes=self._notes, now_us=started_us, snapshot=snapshot)
+        context = Context(http=http, notes=self._notes, now_us=started_us, snapshot=snapshot, goes_on=goes_on)
         performed = await self._perform(offered, batch, context) if batch.owed else Performed(outcomes=(), requests=0)
         if performed is None:
             return None
@@ -170,6 +174,7 @@ class Sender:
                 performed,
                 sent_bytes=0 if metered is None else metered.bytes,
                 waited_ms=round((retry_in_s or 0) * 1_000),
+                began_us=started_us,
             ),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 
 import msgspec
@@ -34,11 +35,10 @@ IDLE_S_MAX = 5.0  # Something is due but blocked: by an earlier delivery of its 
 TROUBLE_WAIT_S = 5.0
 FAULT_WAIT_S = 30
 LOOK_S_MAX = 60.0  # A lane looks at least this often, should the system's clock jump or a wake-up get lost.
-OLDEST_SEEN_MAX = 100
 
 _US_PER_S = 1_000_000
 # A destination whose address the operator wrote may be on a private network; one built in may not.
-ADDRESS_SETTINGS = frozenset({"api_base_url", "api_url", "base_url", "backstage_base_url"})
+ADDRESS_SETTINGS = frozenset({"api_base_url", "api_url", "base_url", "backstage_base_url", "token_url"})
 
 log = logs.logger()
 
@@ -52,10 +52,9 @@ def may_be_private(destination: CompiledDestination) -> bool:
 
 
 def missing_mappings(view: StateView, destination: CompiledDestination) -> list[str]:
-    """Mappings of the destination's oldest due deliveries that its file has no more, or has switched off."""
+    """Mappings of the destination's due deliveries that its file has no more, or has switched off."""
     served = {mapping.key for mapping in destination.mappings if mapping.enabled}
-    rows = view.deliveries(lane=destination.key, state="due", limit=OLDEST_SEEN_MAX)
-    return sorted({row.mapping for row in rows} - served)
+    return sorted(set(view.mappings_due(destination.key)) - served)
 
 
 class LaneWorker:
@@ -266,7 +265,7 @@ class LaneWorker:
         while part := halving.next_part(claim.waiting):
             async with self._throttle.slots:
                 found = self._rulebook().mapping(part[0].mapping)
-                if found is None or not self._may_go(claim, *found):
+                if found is None or not await self._goes_on(claim, part[0]):
                     claim.is_over = True
                     return
                 destination, mapping = found
@@ -278,6 +277,7 @@ class LaneWorker:
                     self._ways[self._allow_private(destination)],
                     probe=claim.probe,
                     may_split=halving.may_split,
+                    goes_on=partial(self._goes_on, claim, part[0]),
                 )
             if sent is None:
                 claim.is_over = True
@@ -298,9 +298,19 @@ class LaneWorker:
             claim.waiting |= sent.decided.waiting
             culprits = sum(settlement.settled in ("dead", "closed") for settlement in settlements)
             halving.answered(sent.decided.again, culprits=culprits)
-            if halving.is_halved and batch[0].run and not await self._runs.goes_on(batch[0].run):
-                claim.is_over = True  # So many were refused that the run is over: it takes the rest back.
-                return
+
+    async def _goes_on(self, claim: _Claim, row: DeliveryRow) -> bool:
+        """Whether the claim may start one more request for the likes of a delivery.
+
+        Its run may have been stopped meanwhile, by a person or because so many were refused: it takes the rest back.
+        """
+        found = self._rulebook().mapping(row.mapping)
+        if found is None or not self._may_go(claim, *found):
+            return False
+        try:
+            return not row.run or await self._runs.goes_on(row.run)
+        except StoreError:  # what the requests before have come to is still to be told
+            return True
 
     def _may_go(self, claim: _Claim, destination: CompiledDestination, mapping: CompiledMapping) -> bool:
         """Whether the claim may start one more request. Once not means never: else a later change could go first."""

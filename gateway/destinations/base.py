@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -87,12 +87,16 @@ class Notes(Protocol):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What perform may use. now_us: time when the batch was started. snapshot: for the operation `replace` only."""
+    """What perform may use. now_us: time when the batch was started. snapshot: for the operation `replace` only.
+
+    goes_on: asked before each further request of a batch; where it says no, what is left is not sent now. None: always.
+    """
 
     http: HttpClient
     notes: Notes
     now_us: int
     snapshot: Snapshot | None = None
+    goes_on: Callable[[], Awaitable[bool]] | None = None
 
 
 class Performed(msgspec.Struct, frozen=True, kw_only=True):

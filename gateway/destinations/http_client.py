@@ -47,6 +47,10 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # It writes every URL at i
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 
+_UNTRUSTED = "is of no authority that is trusted"
+_FAULTS = {9: "is not valid yet", 10: "has expired", 62: "is for another host", 64: "is for another host"}
+"""By OpenSSL's `X509_V_ERR_*`."""
+
 # Requests that end in one of these never reached the partner: nothing has to be feared from sending them again.
 _NEVER_SENT = (
     aiohttp.ClientConnectorError,
@@ -344,7 +348,10 @@ def _reason(cause: BaseException) -> str:
     match cause:
         case aiohttp.ClientConnectorDNSError():
             return "the host name could not be resolved to an allowed address"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+        case aiohttp.ClientConnectorCertificateError():
+            code = getattr(cause.certificate_error, "verify_code", 0)
+            return f"the TLS handshake failed: the partner's certificate {_FAULTS.get(code, _UNTRUSTED)}"
+        case aiohttp.ClientConnectorSSLError():
             return "the TLS handshake failed"
         case aiohttp.ConnectionTimeoutError():
             return "no connection within the time allowed"

@@ -16,6 +16,7 @@ from gateway.core.errors import Problem
 from gateway.core.outcomes import Delivered
 from gateway.core.rulebook import CompiledDestination, CompiledMapping
 from gateway.destinations.base import Batch, Context, HttpClient, Owed
+from gateway.destinations.http_audience.definition import BASE_URL, TOKEN_URL
 from gateway.destinations.http_audience.loading import load_definition
 from gateway.destinations.http_audience.perform import HttpAudience
 from gateway.destinations.http_audience.rehearsing import (
@@ -28,6 +29,7 @@ from gateway.destinations.http_audience.rehearsing import (
 )
 from gateway.destinations.http_audience.reports import sample_report, stand_in
 from gateway.destinations.http_audience.rudderstack.convert import Imported, convert
+from gateway.destinations.http_audience.rudderstack.places import their_place
 from gateway.destinations.rehearsal import FreshNotes
 
 HIDDEN: Final = "***"
@@ -63,21 +65,41 @@ def subject_of(findings: Findings) -> Subject:
     return Subject(destination=made, problems=tuple(problems))
 
 
+def imported_pair(config: object, connection: object = None, *, slug: str = "") -> Imported:
+    """A RudderStack pair as two files that can be used, or every reason why not, with its place in theirs."""
+    return _loaded(convert(config, connection, slug=slug))[0]
+
+
 def imported_subject(config: object, connection: object, *, file: str) -> Subject:
     """A RudderStack pair. file: its name as people know it."""
-    imported = convert(config, connection)
+    imported, made = _loaded(convert(config, connection))
+    told = (("error", imported.problems), ("warning", imported.warnings))
+    problems = tuple(
+        Problem(what=what, pointer=pointer, file=file, severity=severity)
+        for severity, places in told
+        for pointer, what in places
+    )
     if imported.problems:
-        found = [Problem(what=what, pointer=pointer, file=file) for pointer, what in imported.problems]
-        return Subject(destination=None, problems=tuple(found), is_imported=True)
-    text = msgspec.json.encode(imported.definition).decode()
-    findings = parse_file(RawFile(name=file, stem="imported", text=text))
-    made, problems = load_definition(findings, variables={**imported.secrets})
-    warnings = [
-        Problem(what=what, pointer=pointer, file=file, severity="warning") for pointer, what in imported.warnings
-    ]
+        return Subject(destination=None, problems=problems, is_imported=True)
     mapping = cast("list[dict[str, object]]", imported.mapping["mappings"])[0]
     setting = _of_entry(mapping, "", dict(imported.secrets))
-    return Subject(destination=made, problems=(*warnings, *problems), setting=setting, is_imported=True)
+    return Subject(destination=made, problems=problems, setting=setting, is_imported=True)
+
+
+def _loaded(imported: Imported) -> tuple[Imported, HttpAudience | None]:
+    """What was converted, loaded: theirs allows things (a blank in a path, a header of ours) that a definition may not hold."""
+    if imported.problems:
+        return imported, None
+    text = msgspec.json.encode(imported.definition).decode()
+    made, problems = load_definition(
+        parse_file(RawFile(name="", stem="imported", text=text)), variables={**imported.secrets}
+    )
+    told = [(one.severity, their_place(one.pointer), f"{one.what} {one.mend}".strip()) for one in problems]
+    errors = tuple((pointer, what) for severity, pointer, what in told if severity == "error")
+    warnings = (*imported.warnings, *((pointer, what) for severity, pointer, what in told if severity != "error"))
+    if errors:
+        return Imported(definition={}, mapping={}, secrets={}, problems=errors, warnings=warnings), None
+    return msgspec.structs.replace(imported, warnings=warnings), made
 
 
 # --- Settings ---
@@ -216,7 +238,7 @@ def import_report(imported: Imported) -> Shown:
 
 def may_be_private(chosen: HttpAudience, settings: Mapping[str, object]) -> bool:
     """Whether a live sample may go to a private address: the definition allows it, or the operator wrote the address."""
-    return chosen.limits.allow_private or bool(settings.get("base_url"))
+    return chosen.limits.allow_private or any(settings.get(key) for key in (BASE_URL, TOKEN_URL))
 
 
 def _samples_of(subject: Subject) -> list[Given]:

@@ -21,7 +21,6 @@ from gateway.destinations.http_audience.list_verbs import LIST_VERBS
 from gateway.destinations.http_audience.perform import HttpAudience
 from gateway.destinations.http_audience.rehearsing import Setting
 from gateway.destinations.http_audience.reports import check_report
-from gateway.destinations.http_audience.rudderstack.convert import convert
 from gateway.destinations.http_client import PartnerHttp
 from gateway.observe.logs import logger
 from gateway.service.definition_verbs import (
@@ -29,6 +28,7 @@ from gateway.service.definition_verbs import (
     Subject,
     VerbError,
     import_report,
+    imported_pair,
     imported_subject,
     live_report,
     preview_report,
@@ -111,7 +111,7 @@ class DestinationDesk:
         """RudderStack's configuration as two files of ours, to be put into mappings/; of its secrets the names only."""
         config, connection = _value(order.config), _value(order.connection) if order.connection else None
         wanted = "" if slug == NOT_NAMED else slug
-        return await asyncio.to_thread(lambda: import_report(convert(config, connection, slug=wanted)))
+        return await asyncio.to_thread(lambda: import_report(imported_pair(config, connection, slug=wanted)))
 
     async def keep_list(self, name: str, verb: str) -> Shown:
         """find, create or delete the list of `<file>/<mapping>/<audience>`."""

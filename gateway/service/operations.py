@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gateway.admin.operations import IDS_MAX, Changed, DeadFilter, LaneShown, ReplayOrder, ReplayResult, Status
 from gateway.config.keeper import Keeper
-from gateway.core.errors import Problem, StoreError
+from gateway.core.errors import OrderError, Problem, StoreError
 from gateway.core.identifier_warnings import IdentifierWarning, note_key, read_warnings
 from gateway.core.rulebook import Rulebook
 from gateway.decisions.replay import replay
@@ -101,11 +101,18 @@ class EngineOperations:
         return Changed(changed=await drop_dead(self._state, ids=ids) if ids else 0)
 
     async def replay(self, order: ReplayOrder) -> ReplayResult:
-        """Route kept events again and wake the lanes."""
+        """Route kept events again and wake the lanes. Raises OrderError where it could mean nothing."""
+        rulebook, wanted = self._keeper.value, order.mapping
+        if wanted and rulebook.destination(wanted) is None and rulebook.mapping(wanted) is None:
+            raise OrderError(
+                404, "unknown_mapping", f"No file and no mapping is called `{wanted}`; write `file` or `file/mapping`."
+            )
+        if order.to_us <= order.from_us:
+            raise OrderError(400, "invalid_request", "The time ends before it begins: `to` must be later than `from`.")
         result = await replay(
             state=self._state,
             inbox=self._inbox,
-            rulebook=self._keeper.value,
+            rulebook=rulebook,
             from_us=order.from_us,
             to_us=order.to_us,
             source=order.source,

@@ -98,13 +98,17 @@ class StateView(SyncView, AlertView, Protocol):
     ) -> list[DeliveryRow]:
         """Unsettled or dead deliveries by id, filtered."""
 
+    def mappings_due(self, lane: str) -> list[str]:
+        """Mappings of a lane that have deliveries which wait to be claimed."""
+
     def delivery(self, delivery_id: int) -> DeliveryRow | None:
         """One that is still there (due, claimed or dead)."""
 
-    def attempts(
-        self, *, lane: str = "", delivery_id: int = 0, before_id: int = 0, limit: int = 100
-    ) -> list[AttemptRow]:
+    def attempts(self, *, lane: str = "", before_id: int = 0, limit: int = 100) -> list[AttemptRow]:
         """Attempts, newest first."""
+
+    def attempts_of(self, delivery: int, *, limit: int = 100) -> list[AttemptRow]:
+        """Attempts that carried a delivery, newest first."""
 
     def traces(
         self, *, before: Place | None = None, outcome: str = "", source: str = "", limit: int = 100

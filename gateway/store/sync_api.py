@@ -17,6 +17,7 @@ from gateway.store.sync_rows import (
     RunStatus,
     SnapshotRow,
     SyncRow,
+    UnsentPage,
     WantedRow,
 )
 
@@ -128,10 +129,13 @@ class SyncView(Protocol):
         """Kept snapshots, newest run first, of one sync or of all."""
 
     def record_shares(self, sync: int, *, version: str = "") -> RecordShares:
-        """Who makes up the difference between a sync's audience and its list; reads all its records, once.
+        """Who makes up the difference between a sync's audience and its list, as counted.
 
-        Those with trouble are read a second time, where there are any. version: of the mapping, for `older`; "" counts none.
+        version: of the mapping, for `older`; "" counts none. `unsent_page` adds what only a look at those that wait can tell.
         """
+
+    def unsent_page(self, sync: int, *, after: tuple[int, int], limit: int = 10_000) -> UnsentPage:
+        """What of the next records that wait is shared, and since when the oldest of them does; behind (member, line)."""
 
     def troubled(self, sync: int, *, after: tuple[int, int] = (0, -(2**63)), limit: int = 1000) -> list[RecordRow]:
         """Records with a problem, or of whom nothing can be listed, in order of member and line."""
@@ -162,8 +166,11 @@ class SyncView(Protocol):
     def list_page(self, run: int, *, after: bytes, limit: int = 5_000) -> list[tuple[bytes, int, int, bytes]]:
         """(entry, member, time of the event, payload) behind an entry, in its order."""
 
-    def list_difference(self, run: int, before: int) -> tuple[int, int]:
-        """(entries of `run` that `before` did not hold, entries of `before` that `run` does not hold)."""
+    def list_difference(self, run: int, before: int, *, after: bytes, limit: int) -> tuple[int, int, bytes | None]:
+        """(entries, those of them that list `before` does not hold, the last entry) of the next ones of `run` behind one.
+
+        The last entry is None where there are no more.
+        """
 
     def list_plan(self, sync: int, before: int, *, keeps_out: bool = False, since_us: int = 0) -> tuple[int, int, int]:
         """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more).
@@ -201,6 +208,9 @@ class SyncTx(SyncView, Protocol):
     def drop_touched(self, sync: int, members: Iterable[int]) -> None:
         """A live run has taken their news."""
 
+    def drop_news(self, sync: int, *, before_us: int, limit: int) -> int:
+        """Forget news that came before a moment, in pieces; return of how many members."""
+
     def save_wanted(self, rows: Sequence[WantedRow], *, now_us: int) -> None:
         """Members are in; what is listed of them is left as it is. Where an event gave no payload, the older one stays."""
 
@@ -210,8 +220,11 @@ class SyncTx(SyncView, Protocol):
         A member of whom nothing was known, and whose exit names identifiers, is kept so that they can be removed once.
         """
 
-    def note_left(self, sync: int, audience: int, *, now_us: int) -> int:
-        """Records that are in though the ledger says that the member is out: they are out from now on; return how many."""
+    def note_left(self, sync: int, audience: int, *, after: int, limit: int, now_us: int) -> int | None:
+        """Of the records behind a member, about `limit`: who is in though the ledger says out is out from now on.
+
+        Returns the last member looked at, None when there are no more.
+        """
 
     def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Write records whole."""
@@ -220,7 +233,7 @@ class SyncTx(SyncView, Protocol):
         """Delete records by member and line."""
 
     def drop_all_records(self, sync: int, *, limit: int = 10_000) -> int:
-        """Delete a sync's records in pieces; return how many."""
+        """Delete a sync's records, and what belongs to them, in pieces; return how many rows."""
 
     def add_run(self, row: RunRow) -> int:
         """Keep a new run; return its number, or 0 where its tick was claimed before, or another is open or queued."""
@@ -260,6 +273,9 @@ class SyncTx(SyncView, Protocol):
 
     def drop_exports(self, *, limit: int) -> int:
         """Forget exports of runs that are no longer kept; return how many."""
+
+    def drop_results(self, run: int, *, limit: int) -> int:
+        """Delete the first lines of a run's log; return how many. More may follow."""
 
     def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int, only_exported: bool = False) -> int:
         """Delete log lines of a sync's runs that finished before the moment, in pieces; 0 when none is left.

@@ -179,10 +179,9 @@ class RowResult(msgspec.Struct, frozen=True, array_like=True):
 class RecordShares(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes up the difference between an audience and its list, in records.
 
-    gone_and_listed: to be removed, or retained where the mode never removes. shared: in, with identifiers that another member
-    holds. members_in: each once. waiting: records a run may have something to do with. unmappable: by code. problems: (kind,
-    code, records) of others, most first. older: listed by a run of another version of the mapping. oldest_unsent_us: when the
-    oldest of what is not sent yet changed; 0 where there is nothing.
+    to_add: those who share an entry with another member among them. gone_and_listed: to be removed, or retained where the mode
+    never removes. members_in: each once. waiting: records a run may have something to do with. unmappable: by code. problems:
+    (kind, code, records) of others, most first. older: listed by a run of another version of the mapping.
     """
 
     members_in: int = 0
@@ -192,11 +191,26 @@ class RecordShares(msgspec.Struct, frozen=True, kw_only=True):
     gone_and_listed: int = 0
     to_erase: int = 0
     unsure: int = 0
-    shared: int = 0
     unmappable: dict[str, int] = {}
     problems: list[tuple[str, str, int]] = []
     older: int = 0
-    oldest_unsent_us: int = 0
+
+
+class UnsentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What some of the records that wait for a run tell.
+
+    shared: in and not listed, with identifiers that another member holds. oldest_us: when the oldest of what is not sent yet
+    changed, 0 where there is nothing. last: (member, line) to go on behind, None at the end.
+    """
+
+    shared: int = 0
+    oldest_us: int = 0
+    last: tuple[int, int] | None = None
+
+    def joined(self, before: UnsentPage) -> UnsentPage:
+        """With a page before it."""
+        since = [one for one in (self.oldest_us, before.oldest_us) if one]
+        return UnsentPage(shared=self.shared + before.shared, oldest_us=min(since, default=0), last=self.last)
 
 
 class ResultCount(msgspec.Struct, frozen=True, array_like=True):

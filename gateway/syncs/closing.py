@@ -13,6 +13,7 @@ from gateway.observe import logs, metrics
 from gateway.store.sync_rows import RunRow, SyncRow
 from gateway.syncs.ahead import listed_after
 from gateway.syncs.alarms import about, settle_alerts
+from gateway.syncs.deleting import status_after
 from gateway.syncs.memory import SyncMemory, encode_json, read_counters, read_memory
 from gateway.syncs.names import Standing
 from gateway.syncs.settling import RunLedger
@@ -69,6 +70,7 @@ def _sync_after(
     ledger: RunLedger, sync: SyncRow, standing: Standing | None, status: RunStatus, message: str
 ) -> SyncRow:
     run, counters, now_us = ledger.run, ledger.counters, ledger.now_us
+    sync, sync_status = status_after(sync, run.kind, status)
     memory = read_memory(sync.memory)
     is_list = run.kind == "replace"
     was_taken = is_list and ledger.progress.outcome == "accepted" and status != "skipped"
@@ -78,15 +80,6 @@ def _sync_after(
         memory = replace(memory, last_upload_us=now_us)
     if standing is not None:
         memory = _remember_terms(memory, standing)
-    sync_status = sync.status
-    if status == "failed" and sync.status == "active":
-        sync_status = "errored"
-    elif status != "failed" and sync.status == "errored":
-        sync_status = "active"
-    if run.kind == "clear" and memory.delete_after == "clear":
-        is_done = status == "succeeded"
-        sync_status = "deleted" if is_done else "active"
-        memory = replace(memory, delete_after="")
     return replace(
         sync,
         status=sync_status,

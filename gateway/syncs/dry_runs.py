@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -12,12 +13,12 @@ from gateway.core.guards import check_guards, is_held
 from gateway.core.masking_requests import RequestMask
 from gateway.core.rulebook import Rulebook
 from gateway.core.run_counters import RunCounters
-from gateway.core.sync_plan import PlanRules, is_resend_due, kind_of_run
+from gateway.core.sync_plan import Planned, PlanRules, is_resend_due, kind_of_run
 from gateway.core.sync_records import Entry
 from gateway.destinations.base import Batch, Destination, Notes, Owed
 from gateway.destinations.rehearsal import rehearse
 from gateway.store.api import StateStore
-from gateway.store.sync_rows import PlannedRow, RunRow
+from gateway.store.sync_rows import ABSENT, PlannedRow, RunRow
 from gateway.syncs.list_plans import (
     ForetellList,
     external_id_of,
@@ -32,7 +33,16 @@ from gateway.syncs.members import plain_of
 from gateway.syncs.memory import ERASE, PUT, REMOVE, read_body
 from gateway.syncs.names import FIRST_RUN_WAITS, Standing, is_connected, source_quiet_s
 from gateway.syncs.pace import Pace
-from gateway.syncs.planner import LOOKS_AT_ALL, count_page, digested, operations_of, plan_page
+from gateway.syncs.planner import (
+    LOOKS_AT_ALL,
+    Page,
+    PlannedMember,
+    count_page,
+    digested,
+    first_phase,
+    operations_of,
+    plan_page,
+)
 from gateway.syncs.sending import with_remembered
 from gateway.syncs.settling import member_reference, next_entry
 from gateway.syncs.showing import Shown
@@ -40,16 +50,20 @@ from gateway.syncs.targets import outlook, target_of
 from gateway.syncs.whole_lists import BELOW_MINIMUM
 
 SAMPLES = 5  # members shown of each operation
-REHEARSED_MAX = 200  # operations whose requests are made; the others are counted
+REHEARSED_MAX = 200  # operations of a phase whose requests are made, rounded up to whole batches; others are counted
+
+_PART_OF = {"enter": "add", "exit": "remove"}  # as a pace calls what a delivery does
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class DryRun(msgspec.Struct, kw_only=True):
-    """A plan being made."""
+    """A plan being made. most: operations of one phase whose requests are shown. change: of the number of members listed."""
 
     kind: str
     counters: RunCounters
+    most: int
+    change: int = 0
     digest: str = ""
     sample: list[PlannedRow] = []
     rejected: dict[str, int] = {}
@@ -93,7 +107,7 @@ async def plan_sync(
         owes_resend=memory.owes_resend
         or is_resend_due(standing.options.resend_every_s, last_us=memory.all_added_us, now_us=now_us),
     )
-    dry = DryRun(kind=chosen, counters=RunCounters())
+    dry = DryRun(kind=chosen, counters=RunCounters(), most=pace.batch * math.ceil(REHEARSED_MAX / pace.batch))
     size = 0
     if capabilities.takes_whole_lists:
         dry.counters, dry.digest, size = await plan_list(state, standing, ahead.listed_run, now_us)
@@ -102,7 +116,9 @@ async def plan_sync(
     quiet_s = source_quiet_s(standing.audience, now_us)
     facts = dry.counters.facts(source_quiet_s=quiet_s, is_initial=not memory.has_run)
     findings = check_guards(standing.options.guards, facts)
-    change = dry.counters.planned.get("add", 0) - dry.counters.planned.get("remove", 0)
+    if capabilities.takes_whole_lists:
+        planned = Counter(dry.counters.planned)
+        dry.change = planned["add"] - planned["remove"] - planned["erase"]
     is_below = bool(
         capabilities.min_distinct and dry.counters.members_in - dry.counters.unmappable < capabilities.min_distinct
     )
@@ -122,7 +138,7 @@ async def plan_sync(
         "skipped": dry.counters.skipped,
         "rejected": dry.rejected,
         "list_before": dry.counters.list_before,
-        "list_after": dry.counters.list_before + change - dry.counters.planned.get("erase", 0),
+        "list_after": dry.counters.list_before + dry.change,
         "guards": [{"guard": one.guard, "reaction": one.reaction, "message": one.message} for one in findings],
         "held": (is_held(findings) or waits) and not skipped_for,
         "below_minimum": is_below,
@@ -138,9 +154,8 @@ async def plan_sync(
         )
         shown |= upload
     elif dry.sample:
-        made = await _requests(standing, dry, tools.registry, notes, reveal=reveal, batch_max=pace.batch)
-        # A platform may split a batch: what was rehearsed says how often. Exact where all of it was.
-        requests = math.ceil(len(made) * dry.counters.planned_total / len(dry.sample))
+        made, more = await _requests(standing, dry, tools.registry, notes, reveal=reveal, pace=pace)
+        requests = len(made) + more
         shown["members"] = _samples(dry, standing, tools.reference_key)
         shown["requests_made"] = made
     return {**shown, "requests": requests, "seconds_at_rate_limit": pace.seconds_of(requests)}
@@ -174,6 +189,7 @@ async def _plan_changes(state: StateStore, records: RecordsOfList, dry: DryRun, 
     listed, settled = await state.read(
         lambda view: (records.listed_count(view), 0 if dry.kind in LOOKS_AT_ALL else records.settled_count(view))
     )
+    room = Counter(dict.fromkeys((ERASE, REMOVE, PUT), dry.most))
     dry.counters.list_before = listed
     dry.counters.considered = dry.counters.unchanged = dry.counters.members_in = settled
     after: int | None = 0
@@ -184,10 +200,28 @@ async def _plan_changes(state: StateStore, records: RecordsOfList, dry: DryRun, 
         for one in page.members:
             if one.planned.bucket == "rejected":
                 dry.rejected[one.planned.reason] = dry.rejected.get(one.planned.reason, 0) + 1
-        if len(dry.sample) < REHEARSED_MAX:
-            wanted = [row for row in operations_of(page, 0) if row.phase in (ERASE, REMOVE, PUT)]
-            dry.sample.extend(wanted[: REHEARSED_MAX - len(dry.sample)])
+        dry.change += sum(_change(one) for one in page.members)
+        wanted = tuple(one for one in page.members if _is_sampled(one.planned, room))
+        dry.sample += [row for row in operations_of(Page(members=wanted, after=None), 0) if row.phase in room]
         after = page.after
+
+
+def _is_sampled(planned: Planned, room: Counter[int]) -> bool:
+    """Whether its request is to be made; there is less room then."""
+    if planned.op is None or not (planned.takes or planned.put is not None):
+        return False
+    phase = first_phase(planned)
+    room[phase] -= 1
+    return room[phase] >= 0
+
+
+def _change(one: PlannedMember) -> int:
+    """By how much the number of members who are on the list changes if all goes well."""
+    before = one.row.state != ABSENT
+    if one.planned.op is not None:
+        return (one.planned.op not in ("remove", "erase")) - before
+    kept = one.planned.record
+    return 0 if kept is None else (kept.state != "absent") - before
 
 
 def _samples(dry: DryRun, standing: Standing, reference_key: bytes) -> dict[str, list[Shown]]:
@@ -221,9 +255,9 @@ def _parts(rows: list[PlannedRow]) -> Iterator[tuple[tuple[int, int], PlannedRow
 
 
 async def _requests(
-    standing: Standing, dry: DryRun, registry: Mapping[str, Destination], notes: Notes, *, reveal: bool, batch_max: int
-) -> list[Shown]:
-    """The requests of the first operations, in the order in which they would go."""
+    standing: Standing, dry: DryRun, registry: Mapping[str, Destination], notes: Notes, *, reveal: bool, pace: Pace
+) -> tuple[list[Shown], int]:
+    """The requests of the first operations of each phase, in the order in which they would go; how many more there are."""
     offered = registry[standing.destination.definition.slug]
     settings, external_id = target_of(standing).settings, external_id_of(standing)
     owed: dict[tuple[int, int], list[Owed]] = {}
@@ -238,13 +272,19 @@ async def _requests(
     batches = [
         Batch(
             action=standing.mapping.action.slug, settings=standing.destination.settings,
-            owed=tuple(of_phase[start : start + batch_max]), corrections=standing.destination.corrections,
+            owed=tuple(of_phase[start : start + pace.batch]), corrections=standing.destination.corrections,
             hashing=standing.mapping.hashing, sync=facts_of(standing),
         )
         for _phase, of_phase in sorted(owed.items())
-        for start in range(0, len(of_phase), batch_max)
+        for start in range(0, len(of_phase), pace.batch)
     ]  # fmt: skip
     made = await rehearse(offered, batches, notes=notes)
+    more = 0
+    if left := _behind_sample(dry):
+        # The last one again: what it takes where token, list and the like are there already, as for all that follow.
+        longer = await rehearse(offered, [*batches, batches[-1]], notes=notes)
+        least = pace.requests(Counter(_PART_OF.get(one.operation, one.operation) for one in batches[-1].owed))
+        more = math.ceil(pace.requests(left) * (len(longer.requests) - len(made.requests)) / max(1, least))
     mask = RequestMask([one.payload for of_phase in owed.values() for one in of_phase], plain_of(standing))
     shown: list[Shown] = []
     for request in made.requests:
@@ -259,4 +299,14 @@ async def _requests(
                 "body": body.decode("utf-8", "replace") if reveal else mask.body(body),
             }
         )
-    return shown
+    return shown, more
+
+
+def _behind_sample(dry: DryRun) -> dict[str, int]:
+    """What is planned beyond the operations whose requests are made, by operation."""
+    left = Counter(dry.counters.planned)
+    for row in dry.sample:
+        planned = read_body(row.body).planned
+        assert planned is not None
+        left[planned.op or ""] -= 1
+    return dict(+left)

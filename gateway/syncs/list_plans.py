@@ -123,7 +123,7 @@ def note_of(standing_note: str, *parts: bytes) -> str:
 def _count(view: StateView, standing: Standing, counters: RunCounters, listed_run: int, terms: ListTerms) -> int:
     size, new, gone = view.list_plan(standing.sync.id, listed_run, keeps_out=terms.keeps_out, since_us=terms.since_us)
     unmappable = view.unmappable_count(standing.sync.id)
-    counters.list_before = view.list_size(listed_run) if listed_run else 0
+    counters.list_before = size - new + gone
     counters.members_in, counters.unmappable, counters.rejected_mapping = size + unmappable, unmappable, unmappable
     counts = {"add": new, "update": size - new, "remove": gone}
     counters.planned = {operation: count for operation, count in counts.items() if count}

@@ -82,17 +82,6 @@ class LogLines:
         return iso(row.started_us), iso(row.finished_us), name
 
 
-def lines_of_run(view: StateView, run: int, *, status: str = "") -> Iterator[Shown]:
-    """All lines of one run, in order; a page of them in memory."""
-    lines, after = LogLines(view), 0
-    while True:
-        rows = view.row_results(run=run, after_seq=after, status=status, limit=PAGE_LINES)
-        yield from map(lines.line, rows)
-        if len(rows) < PAGE_LINES:
-            return
-        after = rows[-1].seq
-
-
 def runs_between(view: StateView, sync: int, *, since_us: int, until_us: int, first: int = 0) -> Iterator[int]:
     """Runs of a sync that may have lines in [since, until), oldest first. first: none before this one."""
     after = first - 1

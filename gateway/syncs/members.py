@@ -69,9 +69,10 @@ class MemberPages:
     def page(self, view: StateView, sync: SyncRow, audience: AudienceRow, key: str, *, reveal: bool) -> Shown:
         """Everything that is known. key: canonical id, such as `user_id:u-17`. reveal: personal values in clear."""
         standing = standing_of(sync, {audience.id: audience}, self._rulebook)
-        space, number = self._whose(view, key)
+        space, number = self.whose(view, key)
         membership = view.membership(audience.id, space, key) if number is not None else None
-        deleted = view.tombstone(space, key) if number is None else None
+        # A number is known of deleted people, too: of one whose profile a platform was told to delete, say.
+        deleted = view.tombstone(space, key) if membership is None else None
         rows = view.record(sync.id, number)[:LINES_SHOWN] if number is not None else []
         row = rows[0] if rows else None
         event = self._event(membership)
@@ -107,7 +108,7 @@ class MemberPages:
             "operations": [result_line(line) for line in self._operations(view, sync, reference)] if reference else [],
         }
 
-    def _whose(self, view: StateView, key: str) -> tuple[str, int | None]:
+    def whose(self, view: StateView, key: str) -> tuple[str, int | None]:
         """(space, number) of the person; the first space that knows them, by the sources' names for it."""
         spaces = dict.fromkeys((DEFAULT_SPACE, *(source.space for source in self._rulebook.sources.values())))
         for space in spaces:
@@ -230,10 +231,8 @@ def _orphan(entry: Entry) -> Shown:
 
 
 def _ledger(membership: MembershipRow | None, *, is_known: bool, is_deleted: bool) -> LedgerState:
-    if not is_known:
-        return "deleted" if is_deleted else "unknown_member"
     if membership is None:
-        return "never_seen"
+        return "deleted" if is_deleted else "never_seen" if is_known else "unknown_member"
     return "in" if membership.is_member else "out"
 
 

@@ -46,11 +46,27 @@ Stage = Literal[
 """Where a run stands. start: nothing done. move: another list is kept from now on, and what was delivered to the one before is
 put away. refresh: records made anew after an edit. count: how long the list is. plan, freeze: page by page.
 judge: guards. shelve: a plan that they stopped is taken out. keep: records that change without a request. send.
-mark, strip: after a whole list was taken. snap: the list as it is now is kept. undo: what was planned is taken out. close."""
+mark, strip: after a whole list was taken. undo: what was planned is taken out. snap: the list as it is now is kept. close."""
 
 _states: dict[Listed, State] = {ABSENT: "absent", PRESENT: "present", ASSUMED: "assumed", UNSURE: "unsure"}
 _numbers: dict[State, Listed] = {word: number for number, word in _states.items()}
 _memberships: dict[Standing, Membership] = {OUT: "out", IN: "in", ERASED: "erased"}
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a frozen list is compared with the one before. before: that one's run, 0 for none.
+
+    size, new: entries looked at, and those that the one before lacks. gone: entries of the one before that are no more, looked
+    for once is_turned. entry: the last one looked at, in hex. is_whole: both ways were gone.
+    """
+
+    before: int = 0
+    size: int = 0
+    new: int = 0
+    gone: int = 0
+    entry: str = ""
+    is_turned: bool = False
+    is_whole: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +74,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     facts, findings: of the plan. outcome, message: how a whole list ended, and in words. ends_as: the status decided on before
     the close ("" lets the counters decide). earlier: what attempts of the whole list have come to. settings: JSON text of the
-    audience settings that the run's deliveries go out with, whatever the files say by then. line: beside after, while moving.
+    audience settings that the run's deliveries go out with, whatever the files say by then. line: beside after, where members have
+    several.
     planned_us: when the plan was whole. mode: when the run began; an edit meanwhile is for the next run.
-    digest: of the operations planned so far, in hex; see `planner.digested`. first_request_us, last_answer_us: when the first and
-    the last answers of its requests were taken in.
+    everybody: the plan looks at members with nothing to do, too, because the sync's log names them.
+    digest: of the operations planned so far, in hex; see `planner.digested`. first_request_us: when the first of its requests
+    went out; last_answer_us: when the last answer was taken in. upload: the delivery that took a whole list, 0 before.
     """
 
     stage: Stage = "start"
@@ -70,6 +88,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     settings: str = ""
     planned_us: int = 0
     mode: Mode | Literal[""] = ""
+    everybody: bool = False
     digest: str = ""
     entry: str = ""
     facts: PlanFacts | None = None
@@ -78,6 +97,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     ends_as: str = ""
     earlier: Result | None = None
+    compared: Compared | None = None
     distinct: int = 0
     considered_us: int = 0
     judged: int = 0
@@ -86,6 +106,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     part: int = 0
     first_request_us: int = 0
     last_answer_us: int = 0
+    upload: int = 0
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,10 +127,12 @@ class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
     said_mode, said_schedule: as the mapping says them, for those who look without its files; the schedule in words.
 
     owes_resend: see `core/sync_plan.py`. all_added_us: start of the last run that added everybody. log_days, keeps_log,
-    snapshots: of the mapping as last seen, for the janitor.
+    snapshots: of the mapping as last seen, for the janitor and for the run that meets another number.
     target: JSON text of a `Target`. moves_to, moves_from: the syncs that what was delivered goes to, and comes from, while the
     sync turns to another list. is_parked: it keeps what was delivered to a list that its mapping has left; clears_old: people
-    are taken off that list. deleted_by: whether the entry was taken out of the files.
+    are taken off that list. deleted_by: whether the entry was taken out of the files. left_after: since it is back, up to which
+    member the records know who left meanwhile. misses_events: the entry was out, for however short a time, and the records have
+    not made up for it yet.
     """
 
     last_upload_us: int = 0
@@ -124,9 +147,10 @@ class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
     log_days: int | None = None
     keeps_log: bool = True
     snapshots: int = 0
-    delete_after: Literal["", "clear"] = ""
+    delete_after: Literal["", "clear", "clear_while_paused"] = ""
     deleted_by: Literal["", "file", "file_while_paused"] = ""
-    is_live_waiting: bool = False
+    left_after: int = 0
+    misses_events: bool = False
     moves_to: int = 0
     moves_from: int = 0
     clears_old: bool = False

@@ -68,6 +68,11 @@ def is_connected(standing: Standing) -> bool:
     return any(settings.get(name) for name in ("external_id", "create", "event_external_id"))
 
 
+def awaits_first_approval(standing: Standing) -> bool:
+    """Whether nothing but deletions may go out, because a person has not let the first run go yet."""
+    return standing.options.first_run_approval and not read_memory(standing.sync.memory).has_run
+
+
 def sync_name(sync: SyncRow, audience: AudienceRow) -> str:
     """`<file stem>/<slug of the mapping>/<audience>`."""
     return f"{sync.mapping}/{audience.key}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
 from gateway.core.errors import OrderError
-from gateway.core.schedules import next_tick
 from gateway.store.api import StateTx, StateView
 from gateway.store.rows import AudienceRow
 from gateway.store.sync_rows import RunRow, SyncRow
-from gateway.syncs.file_entries import brought_back
-from gateway.syncs.memory import encode_json, read_memory
+from gateway.syncs.deleting import begin_deletion
+from gateway.syncs.file_entries import brought_back, note_left
+from gateway.syncs.memory import read_memory
 from gateway.syncs.names import parked_target, sync_name
 from gateway.syncs.questions import kind_for
 from gateway.syncs.record_orders import (
@@ -24,8 +25,7 @@ from gateway.syncs.record_orders import (
     restore_page,
 )
 from gateway.syncs.run_orders import RunOrders
-from gateway.syncs.runner import moment
-from gateway.syncs.scheduler import micros
+from gateway.syncs.scheduler import next_tick_us
 from gateway.syncs.showing import Shown
 from gateway.syncs.versions import check_version, sync_version
 
@@ -88,9 +88,7 @@ class SyncOrders(RunOrders):
             _refuse_ended(sync, name)
             standing = self._standing(sync, audience)
             now_us = self._clock()
-            next_us = 0
-            if standing is not None:
-                next_us = micros(next_tick(standing.options.schedule, after=moment(now_us)))
+            next_us = 0 if standing is None else next_tick_us(standing, now_us)
             sync = replace(sync, status="active", status_error="", next_us=next_us, updated_us=now_us)
             tx.save_sync(sync)
             return sync
@@ -124,8 +122,10 @@ class SyncOrders(RunOrders):
     async def undelete(self, name: str) -> Shown:
         """Bring a deleted sync back: for 30 days with everything it knew, after that as a new one."""
 
-        def order(tx: StateTx) -> SyncRow:
-            sync, _audience = self._meant(tx, name)
+        def order(tx: StateTx, *, is_first: bool) -> SyncRow:
+            sync, audience = self._meant(tx, name)
+            if sync.status != "deleted" and not is_first:
+                return sync  # the loop of the syncs has taken the last page
             if sync.status != "deleted":
                 raise OrderError(409, "not_deleted", f"{name} is {sync.status}.")
             if parked_target(sync) is not None:
@@ -134,11 +134,20 @@ class SyncOrders(RunOrders):
                     "earlier_list",
                     f"{name} keeps what is known of an earlier list: name that list in the mapping again.",
                 )
-            sync = brought_back(sync, now_us=self._clock())
-            tx.save_sync(sync)
+            if self._standing(sync, audience) is None:
+                raise OrderError(409, "not_served", f"No mapping serves {name} any more: put its entry back first.")
+            memory = read_memory(sync.memory)
+            has_missed = bool(memory.deleted_by) or memory.misses_events
+            is_more = has_missed and note_left(tx, sync, now_us=self._clock())
+            if not is_more:
+                sync = brought_back(sync, now_us=self._clock())
+                tx.save_sync(sync)
             return sync
 
-        return _standing(await self._written(order))
+        sync = await self._written(partial(order, is_first=True))
+        while sync.status == "deleted":
+            sync = await self._written(partial(order, is_first=False))
+        return _standing(sync)
 
     async def retry(self, name: str) -> Shown:
         """Try again, with the next run, what is quarantined, backing off or given up."""
@@ -202,8 +211,7 @@ class SyncOrders(RunOrders):
             _refuse_running(tx, sync, name)
             now_us = self._clock()
             if then_delete:
-                memory = replace(read_memory(sync.memory), delete_after="clear")
-                tx.save_sync(replace(sync, status="deleting", next_us=0, updated_us=now_us, memory=encode_json(memory)))
+                tx.save_sync(begin_deletion(sync, now_us=now_us))
             tx.add_run(RunRow(id=0, sync=sync.id, kind="clear", trigger="manual", queued_us=now_us, due_us=now_us))
             queued = tx.queued_run(sync.id)
             assert queued is not None, "it was just made"

@@ -26,15 +26,16 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     def seconds(self, operations: Mapping[str, int]) -> float:
         """The least time that so many operations (add, update, replace, remove, erase) take, answers aside."""
+        return self.seconds_of(self.requests(operations))
+
+    def requests(self, operations: Mapping[str, int]) -> int:
+        """The fewest requests that so many operations take."""
         parts: Counter[str] = Counter()
         for operation, count in operations.items():
             for part in _PARTS.get(operation, (operation,)):
                 parts[part] += count
-        return self.seconds_of(
-            sum(
-                math.ceil(count / min(self.batch, self.of_request.get(part, self.batch)))
-                for part, count in parts.items()
-            )
+        return sum(
+            math.ceil(count / min(self.batch, self.of_request.get(part, self.batch))) for part, count in parts.items()
         )
 
     def seconds_of(self, requests: int) -> float:

@@ -40,13 +40,19 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_page(
-    view: StateView, records: RecordsOfList, rules: PlanRules, *, after: int, members: Sequence[int] | None = None
+    view: StateView,
+    records: RecordsOfList,
+    rules: PlanRules,
+    *,
+    after: int,
+    members: Sequence[int] | None = None,
+    everybody: bool = False,
 ) -> Page:
-    """Plan the next page behind a member. members: only these (a live run)."""
+    """Plan the next page behind a member. members: only these (a live run). everybody: those with nothing to do, too."""
     if members is not None:
         rows = _with_claimants(view, records, records.of(view, members))
     else:
-        rows = records.page(view, after=after, limit=PAGE_RECORDS, settled=rules.kind in LOOKS_AT_ALL)
+        rows = records.page(view, after=after, limit=PAGE_RECORDS, settled=everybody or rules.kind in LOOKS_AT_ALL)
     frozen = [(row, member_of(row)) for row in rows]
     shared = _shared(view, records, frozen)
     planned = tuple(

@@ -1,4 +1,4 @@
-"""What a person may ask of syncs, runs, members and snapshots. Nothing here changes anything, and nothing is sent."""
+"""What a person may ask of syncs, runs, members and snapshots. Nothing is ordered here, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.destinations.base import Destination, Notes
 from gateway.destinations.rehearsal import FreshNotes
 from gateway.store.api import StateStore, StateView
 from gateway.store.rows import AudienceRow
-from gateway.store.sync_rows import RunRow, SyncRow
+from gateway.store.sync_rows import RunRow, SyncRow, UnsentPage
 from gateway.syncs.dry_runs import PlanTools, plan_sync
 from gateway.syncs.log_lines import PAGE_LINES, LogFormat, LogLines, encoded_page, encoder, lines_between
 from gateway.syncs.members import KeptEvents, MemberPages, problem_shown
@@ -22,7 +22,7 @@ from gateway.syncs.pace import Rate, pace_of
 from gateway.syncs.run_pages import run_page
 from gateway.syncs.scheduler import Syncs
 from gateway.syncs.settling import member_reference
-from gateway.syncs.showing import Shown, result_line, run_line, shown_alerts, sync_list, sync_page
+from gateway.syncs.showing import Shown, result_line, run_line, shown_alerts, sync_list, sync_page, unsent_of
 from gateway.syncs.snapshots import difference
 from gateway.syncs.versions import run_version, sync_version
 
@@ -69,11 +69,15 @@ class SyncQuestions:
         return await self._state.read(lambda view: sync_list(view, deleted=deleted, after=after, limit=limit))
 
     async def show_sync(self, name: str) -> Shown:
-        """One sync."""
+        """One sync. What waits of it is gone through a page at a time, so that others read in between."""
+        unsent: UnsentPage | None = None
+        while unsent is None or unsent.last is not None:
+            before = unsent
+            unsent = await self._state.read(partial(self._unsent, name=name, before=before))
 
         def look(view: StateView) -> Shown:
             sync, audience = self._found(view, name)
-            page = sync_page(view, sync, audience, now_us=self._clock())
+            page = sync_page(view, sync, audience, now_us=self._clock(), unsent=unsent)
             return {**page, "version": sync_version(sync)}
 
         return await self._state.read(look)
@@ -102,7 +106,8 @@ class SyncQuestions:
 
         def look(view: StateView) -> Shown:
             found = self._run(view, run)
-            return {**run_line(found), "seconds_left": self._seconds_left(view, found)}
+            ended = read_counters(found.counters).ended_total
+            return {**run_line(found), "ended": ended, "seconds_left": self._seconds_left(view, found)}
 
         return await self._state.read(look)
 
@@ -128,13 +133,15 @@ class SyncQuestions:
 
         return await self._state.read(look)
 
-    async def exported_run(self, run: int, form: LogFormat) -> AsyncIterator[bytes]:
-        """A run's whole log as a file, in pieces."""
+    async def exported_run(self, run: int, form: LogFormat, *, status: str = "") -> AsyncIterator[bytes]:
+        """A run's whole log as a file, in pieces. status: only lines that ended so."""
         head, encode = encoder(form)
         yield head
         after: int | None = 0
         while after is not None:
-            piece, _count, after = await self._state.read(partial(encoded_page, run=run, after=after, encode=encode))
+            piece, _count, after = await self._state.read(
+                partial(encoded_page, run=run, after=after, encode=encode, status=status)
+            )
             yield piece
 
     async def exported_sync(self, name: str, form: LogFormat, *, since_us: int, until_us: int) -> AsyncIterator[bytes]:
@@ -149,11 +156,26 @@ class SyncQuestions:
             yield encode(lines)
 
     async def diff_runs(self, older: int, newer: int) -> Shown:
-        """Who came, went and changed between two runs."""
-        found = await self._state.read(lambda view: difference(view, older, newer, reference_key=self._reference_key))
-        if found is None:
-            raise OrderError(404, "no_snapshot", f"Of run {older} or {newer} no snapshot is kept.")
-        return found
+        """Who came, went and changed between two runs of one sync."""
+
+        def look(view: StateView) -> Shown:
+            known = {run: view.run(run) for run in (older, newer)}
+            if len({run.sync for run in known.values() if run is not None}) > 1:
+                raise OrderError(
+                    400,
+                    "different_syncs",
+                    f"Runs {older} and {newer} are of different syncs: `gateway run list` tells.",
+                )
+            found = difference(view, older, newer, reference_key=self._reference_key)
+            if found is None:
+                lacking = " and ".join(str(run) for run in known if not view.snapshot_parts(run))
+                raise OrderError(
+                    404, "no_snapshot", f"Of run {lacking} no snapshot is kept: only runs that changed something have one, "
+                    "and the sync keeps its last few (`snapshots.keep`).",
+                )  # fmt: skip
+            return found
+
+        return await self._state.read(look)
 
     async def snapshots(self, name: str = "", *, before_run: int = 0, limit: int = 100) -> list[Shown]:
         """Kept snapshots, newest run first."""
@@ -194,24 +216,36 @@ class SyncQuestions:
         return await self._state.read(look)
 
     async def explain(self, name: str, key: str, *, reveal: bool = False) -> Shown:
-        """One person and one sync. key: canonical id, such as `user_id:u-17`. reveal: personal values in clear."""
+        """One person and one sync. key: canonical id, such as `user_id:u-17`. reveal: personal values in clear.
+
+        After an edit that no run has caught up with, the person's record is made anew first, as a run would.
+        """
         if ":" not in key:
             raise OrderError(
                 400, "invalid_member", "A member is written with its kind: `user_id:u-17`, `anonymous_id:…`, `email:…`."
             )
 
-        def look(view: StateView) -> Shown:
-            pages = MemberPages(
-                rulebook=self._rulebook(),
-                registry=self._registry,
-                rules=self._syncs.runner.rules,
-                reference_key=self._reference_key,
-                events=self._events,
-                now_us=self._clock(),
-            )
-            return pages.page(view, *self._found(view, name), key, reveal=reveal)
+        pages = MemberPages(
+            rulebook=self._rulebook(),
+            registry=self._registry,
+            rules=self._syncs.runner.rules,
+            reference_key=self._reference_key,
+            events=self._events,
+            now_us=self._clock(),
+        )
+        renewal = self._syncs.runner.renewal
 
-        return await self._state.read(look)
+        def outdated(view: StateView) -> tuple[Standing, int] | None:
+            standing, (_space, member) = self._standing(*self._found(view, name)), pages.whose(view, key)
+            if standing is None or member is None or not renewal.is_due(standing):
+                return None
+            # While a run plans or sends, records are left to it.
+            return (standing, member) if view.running_run(standing.sync.id) is None else None
+
+        found = await self._state.read(outdated)
+        if found is not None:
+            await renewal.member(*found)
+        return await self._state.read(lambda view: pages.page(view, *self._found(view, name), key, reveal=reveal))
 
     async def audience_members(
         self, audience: int, *, after: int = 0, limit: int = 100, reveal: bool = False
@@ -264,6 +298,9 @@ class SyncQuestions:
     # inside ------------------------------------------------------------------------------------------------------------
     def _standing(self, sync: SyncRow, audience: AudienceRow) -> Standing | None:
         return standing_of(sync, {audience.id: audience}, self._rulebook())
+
+    def _unsent(self, view: StateView, *, name: str, before: UnsentPage | None) -> UnsentPage:
+        return unsent_of(view, self._found(view, name)[0].id, before)
 
     def _seconds_left(self, view: StateView, run: RunRow) -> float | None:
         sync = view.sync(run.sync)

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from gateway.core.errors import OrderError
 from gateway.store.api import StateTx, StateView
-from gateway.store.sync_rows import ABSENT, IN, PRESENT, UNSURE, RecordRow, SyncRow
-from gateway.syncs.memory import encode_json, encode_more, read_memory, read_more
+from gateway.store.sync_rows import ABSENT, ASSUMED, IN, PRESENT, UNSURE, RecordRow, SyncRow
+from gateway.syncs.memory import RecordMore, encode_json, encode_more, read_memory, read_more
 from gateway.syncs.snapshots import Entry, read_part
 
 PIECE_RECORDS = 1_000
@@ -41,7 +41,8 @@ def change_page(tx: StateTx, sync: SyncRow, what: RecordOrder, after: int, *, no
         memory = replace(read_memory(sync.memory), has_run=False, last_upload_us=0)
         tx.save_sync(replace(sync, listed=0, listed_run=0, memory=encode_json(memory)))
     if what == "not_listed" and changed:
-        tx.save_sync(replace(sync, listed=max(0, sync.listed - changed)))
+        gone = changed - sum(row.state == UNSURE and bool(read_more(row.more).orphans) for row in rows)
+        tx.save_sync(replace(sync, listed=max(0, sync.listed - gone)))
     return changed, rows[-1].member if len(rows) == PIECE_RECORDS else None
 
 
@@ -59,12 +60,25 @@ def _change(tx: StateTx, sync: SyncRow, row: RecordRow, what: RecordOrder, now_u
         return True
     if row.state != UNSURE if what == "not_listed" else row.state == ABSENT and not row.more:
         return False
+    if what == "not_listed" and more.orphans:
+        tx.put_records(sync.id, [_without_sent(row, more, now_us)])
+        return True
     forgotten = replace(row, state=ABSENT, sent=b"", sent_fingerprint=b"", sent_entry=b"", more=b"", changed_us=now_us)
     if row.standing == IN:
         tx.put_records(sync.id, [forgotten])
     else:
         tx.drop_records(sync.id, [(row.member, row.line)])
     return True
+
+
+def _without_sent(row: RecordRow, more: RecordMore, now_us: int) -> RecordRow:
+    """What was sent last is not on the list; what was sent before, under other identifiers, was never taken off it."""
+    before, *others = more.orphans
+    kept = RecordMore(orphans=tuple(others), remembered=before.remembered, unknown_exit=more.unknown_exit)
+    return replace(
+        row, state=ASSUMED, sent=before.payload, sent_fingerprint=bytes.fromhex(before.fingerprint),
+        sent_entry=bytes.fromhex(before.identity), more=encode_more(kept), changed_us=now_us,
+    )  # fmt: skip
 
 
 def restore_page(

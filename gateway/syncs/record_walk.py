@@ -1,4 +1,4 @@
-"""Going through the records of all syncs a bounded piece at a time, to know what waits of each and since when."""
+"""Going through what waits of all syncs a bounded piece at a time, to know how much it is and since when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from gateway.store.alert_rows import WaitingCount
 from gateway.store.api import StateView
 
-ROWS_A_LOOK = 50_000  # about a twentieth of a second; a sync of five million is gone through in a quarter of an hour
+ROWS_A_LOOK = 20_000  # about a tenth of a second; a sync where a million wait is gone through in eight minutes
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

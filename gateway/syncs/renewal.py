@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -16,8 +17,17 @@ from gateway.store.api import StateStore, StateTx, StateView
 from gateway.store.sync_rows import IN_THE_MAKING
 from gateway.syncs.names import Standing
 
-Refresh = Callable[[int, str, int, int], Awaitable[int | None]]
-"""(sync, mapping, audience, member behind which to go on) → the last member made anew, None at the end."""
+PAGE_MEMBERS = 500
+
+
+class Refresh(Protocol):
+    """Makes the records of the next members behind one anew; answers with the last of them, None at the end."""
+
+    def __call__(
+        self, sync: int, mapping: str, audience: int, after: int, /, *, members: int = PAGE_MEMBERS
+    ) -> Awaitable[int | None]:
+        """Of at most so many members."""
+
 
 TRIES_MAX = 3  # of one plan, each broken off by another edit
 
@@ -47,6 +57,13 @@ class Renewal:
         assert self._refresh is not None, "nothing is due without"
         async with self._one_page:
             return await self._refresh(standing.sync.id, standing.sync.mapping, standing.sync.audience, after)
+
+    async def member(self, standing: Standing, member: int) -> None:
+        """Make the record of one member anew, for whoever asks about them alone; the others stay as they are."""
+        assert self._refresh is not None, "nothing is due without"
+        sync = standing.sync
+        async with self._one_page:
+            await self._refresh(sync.id, sync.mapping, sync.audience, member - 1, members=1)
 
     def keep(self, tx: StateTx, standing: Standing, last: int | None) -> bool:
         """After a page, and at the end for all of them. False where they were edited meanwhile, or are whole already."""

@@ -23,6 +23,7 @@ from gateway.syncs.closing import close_run
 from gateway.syncs.holding import shelve
 from gateway.syncs.list_records import RecordsOfList
 from gateway.syncs.memory import (
+    Compared,
     Progress,
     SyncMemory,
     encode_json,
@@ -30,7 +31,14 @@ from gateway.syncs.memory import (
     read_progress,
     with_mode,
 )
-from gateway.syncs.names import FIRST_RUN_WAITS, Standing, is_connected, source_quiet_s, standing_in
+from gateway.syncs.names import (
+    FIRST_RUN_WAITS,
+    Standing,
+    awaits_first_approval,
+    is_connected,
+    source_quiet_s,
+    standing_in,
+)
 from gateway.syncs.planner import Page, count_page, digested, operations_of, plan_page
 from gateway.syncs.renewal import Refresh, Renewal
 from gateway.syncs.sending import end_waiting, keep, send, stop_run, undo
@@ -43,7 +51,7 @@ from gateway.syncs.settling import (
 )
 from gateway.syncs.snapshots import keep_part
 from gateway.syncs.targets import move, settle_target
-from gateway.syncs.whole_lists import freeze, judge_list, mark, strip
+from gateway.syncs.whole_lists import freeze, judge_list, mark, size_of_list, strip
 
 PIECE_ROWS = 1_000
 NOT_CONNECTED = "The platform's list is not known: give its `external_id`, or `create`, in the mapping's `audiences`."
@@ -116,13 +124,16 @@ class Runner:
 
     async def _count(self, run: RunRow, standing: Standing) -> bool:
         """Count what the plan passes over; then it begins."""
-        listed, settled = await self._state.read(lambda view: listed_before(view, run, standing.sync))
+        everybody = standing.options.log.skipped
+        listed, settled = await self._state.read(
+            lambda view: listed_before(view, run, standing.sync, everybody=everybody)
+        )
 
         def go_on(tx: StateTx) -> bool:
             found = tx.run(run.id)
             if found is None or read_progress(found.progress).stage != "count":
                 return False
-            tx.save_run(begun(found, listed, settled))
+            tx.save_run(begun(found, listed, settled, everybody=everybody))
             return True
 
         return await self._state.write(go_on)
@@ -173,7 +184,7 @@ class Runner:
             case "freeze":
                 freeze(ledger, standing)
             case "judge":
-                return self._judge(ledger, standing)
+                return self._judge(ledger, standing, ahead.compared)
             case "shelve":
                 return shelve(ledger, standing)
             case "keep":
@@ -198,8 +209,11 @@ class Runner:
     # the first look ------------------------------------------------------------------------------------------------
     def _start(self, ledger: RunLedger, standing: Standing) -> None:
         run, tx, now_us = ledger.run, ledger.tx, ledger.now_us
+        if run.approved_by and tx.drop_results(run.id, limit=PIECE_ROWS):
+            return  # lines of the plan that was held: the one that is made now has its own
         capabilities = standing.mapping.capabilities
-        ledger.run = run = replace(run, started_us=run.started_us or now_us, config=standing.mapping.version)
+        started_us, version = run.started_us or now_us, standing.mapping.version
+        ledger.run = run = replace(run, started_us=started_us, config=version, reason="")  # why it was held is over
         if not standing.is_enabled:
             ledger.progress = Progress(stage="close", ends_as="skipped", outcome="destination_disabled")
             return
@@ -233,7 +247,7 @@ class Runner:
             if not is_list_due(now=moment(now_us), last_upload_at=last, min_gap_s=gap_s, trigger=trigger):  # type: ignore[arg-type] # one of these
                 ledger.progress = Progress(stage="close", ends_as="skipped", outcome="not_due")
                 return
-            ledger.counters.list_before = tx.list_size(standing.sync.listed_run) if standing.sync.listed_run else 0
+            ledger.counters.list_before = size_of_list(tx, standing.sync.listed_run)
             ledger.progress = replace(ledger.progress, stage="freeze", after=0)
             return
         ledger.progress = replace(ledger.progress, stage="count", after=0)
@@ -251,7 +265,8 @@ class Runner:
             destination_version=standing.destination.definition.version,
             removals_held=removals_held,
             # A run that a person ordered while it is paused, or that went on when it was, is a run like any other.
-            erasures_only=kind == "live" and standing.sync.status in ("paused", "deleted"),
+            erasures_only=kind == "live"
+            and (standing.sync.status in ("paused", "deleted") or awaits_first_approval(standing)),
         )
 
     async def _plan(self, run: RunRow, standing: Standing, progress: Progress) -> bool:
@@ -266,7 +281,9 @@ class Runner:
                 about = view.erased_members(run.sync, limit=LIVE_MEMBERS_MAX)
                 if not rules.erasures_only:
                     about += view.touched(run.sync, limit=LIVE_MEMBERS_MAX)
-            return plan_page(view, RecordsOfList(sync=run.sync), rules, after=progress.after, members=about), about
+            records = RecordsOfList(sync=run.sync)
+            page = plan_page(view, records, rules, after=progress.after, members=about, everybody=progress.everybody)
+            return page, about
 
         page, about = await self._state.read(plan)
         return await self._state.write(lambda tx: self._keep_page(tx, run.id, standing, page, progress.after, about))
@@ -287,6 +304,8 @@ class Runner:
         for row, _member, planned in page.members:
             if planned.bucket == "rejected":
                 ledger.log(row.member, operation="add", status="rejected", stage="mapping", code=planned.reason)
+            elif planned.bucket in ("skipped", "unchanged") and standing.options.log.skipped:
+                ledger.log(row.member, operation="", status="skipped", stage="", code=planned.reason or "unchanged")
         is_done = page.after is None
         ledger.progress = replace(
             ledger.progress,
@@ -297,19 +316,17 @@ class Runner:
         ledger.save()
         return True
 
-    def _judge(self, ledger: RunLedger, standing: Standing) -> bool:
+    def _judge(self, ledger: RunLedger, standing: Standing, compared: Compared | None) -> bool:
         """Guards over the whole plan: go on, or hold it for a person."""
         run, tx = ledger.run, ledger.tx
-        if run.kind == "replace" and not judge_list(ledger, standing):
+        if run.kind == "replace" and not judge_list(ledger, standing, compared):
             return True
         quiet_s = source_quiet_s(standing.audience, ledger.now_us)
         facts = ledger.counters.facts(source_quiet_s=quiet_s, is_initial=not read_memory(standing.sync.memory).has_run)
         held_before = ledger.progress.facts
         # A live run is about a few people, the plan's shares say nothing of it.
         findings = [] if run.kind in ("clear", "live") else check_guards(standing.options.guards, facts)
-        needs_approval = (
-            standing.options.first_run_approval and facts.is_initial and not (run.approved_by or run.kind == "live")
-        )
+        needs_approval = standing.options.first_run_approval and facts.is_initial and run.kind != "live"
         is_stopped = is_held(findings) or needs_approval
         if is_stopped and run.approved_by and held_before is not None:
             held_by = frozenset(one.guard for one in ledger.progress.findings)
@@ -351,7 +368,7 @@ class Runner:
         if ledger.progress.stage != "undo":
             stop_run(ledger, ends_as="cancelled", message="The mapping is gone from the files.")
         went_on = shelve(ledger, None) if ledger.progress.stage == "shelve" else undo(ledger)
-        if ledger.progress.stage == "close":
+        if ledger.progress.stage in ("snap", "close"):
             close_run(ledger, None)
             went_on = False
         ledger.save()

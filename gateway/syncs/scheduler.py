@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from gateway.core.errors import StoreError
 from gateway.core.rulebook import Rulebook
-from gateway.core.run_timing import catch_up_delays_s, due_now, first_run_at, on_tick
+from gateway.core.run_timing import catch_up_delays_s, due_now, first_run_at, is_list_due, on_tick
 from gateway.core.schedules import Continuous, next_list_tick, next_tick, schedule_words
 from gateway.observe import logs, metrics
 from gateway.store import ListForetold, ListSnapshot
@@ -21,7 +21,7 @@ from gateway.store.sync_rows import RunRow, SyncRow
 from gateway.syncs.crashes import doubt_claimed
 from gateway.syncs.file_entries import follow_files
 from gateway.syncs.memory import encode_json, read_memory, read_progress, was_erasure_tried
-from gateway.syncs.names import Standing, standings
+from gateway.syncs.names import Standing, awaits_first_approval, standings
 from gateway.syncs.renewal import Refresh
 from gateway.syncs.runner import LIVE_MEMBERS_MAX, Runner, moment
 from gateway.syncs.settling import Attempted
@@ -33,6 +33,7 @@ PARALLEL_RUNS_MAX = 4
 LOOK_S = 1.0  # a tick is met at most this late
 TROUBLE_WAIT_S = 5.0
 ERASE_AGAIN_US = 600 * 1_000_000  # a deletion that did not get through is tried again after this
+NEWS_DROPPED_MAX = 10_000  # members, of one sync at one look
 STEPS_IN_A_ROW_MAX = 50  # of one run, before the others have a turn
 
 log = logs.logger()
@@ -139,11 +140,10 @@ class Syncs:
 
     async def step(self) -> bool:
         """One turn: ticks, queued runs, one stretch of every open run. False where nothing more can be done now."""
-        await self._state.write(self._tick)
+        worked = await self._state.write(self._tick)
         await self._state.write(self._start_queued)
         await self._watch.look()
         open_runs = await self._state.read(lambda view: view.open_runs())
-        worked = False
         for run in open_runs:
             if run.status in ("planning", "sending"):
                 for _ in range(STEPS_IN_A_ROW_MAX):
@@ -153,11 +153,11 @@ class Syncs:
         return worked
 
     # ticks -------------------------------------------------------------------------------------------------------------
-    def _tick(self, tx: StateTx) -> None:
-        """Claim every tick that has passed, and move its sync on, in one transaction."""
+    def _tick(self, tx: StateTx) -> bool:
+        """Claim every tick that has passed, and move its sync on, in one transaction; whether there is more to do at once."""
         now_us = self._clock()
         caught_up: list[int] = []
-        follow_files(tx, self._rulebook(), now_us)
+        is_more = follow_files(tx, self._rulebook(), now_us)
         all_standings = standings(tx, self._rulebook())
         for standing in all_standings:
             standing = _noted(tx, standing)  # noqa: PLW2901 - the same with its memory as it is from here on
@@ -172,7 +172,7 @@ class Syncs:
                 now=moment(now_us),
                 missed=standing.options.missed,
             )
-            next_us = self._next_us(standing, now_us)
+            next_us = next_tick_us(standing, now_us, is_due=True)
             tx.save_sync(replace(sync, next_us=next_us))
             metrics.SYNC_NEXT_RUN.labels(standing.name).set(next_us / 1_000_000)
             if due is None:
@@ -193,6 +193,7 @@ class Syncs:
             _spread(tx, caught_up, now_us)
         owe_clears(tx, [one for one in all_standings if one.parked is not None], now_us)
         self._go_live(tx, all_standings, now_us)
+        return is_more
 
     def _go_live(self, tx: StateTx, all_standings: Sequence[Standing], now_us: int) -> None:
         """Live runs: for deletions whatever the schedule or a pause, and for syncs that follow events.
@@ -206,6 +207,8 @@ class Syncs:
         room = PARALLEL_RUNS_MAX - sum(run.status in ("planning", "sending") for run in tx.open_runs())
         for standing in all_standings:
             sync = standing.sync
+            if sync.id in touched:
+                _forget_old_news(tx, standing, touched[sync.id][0])
             if standing.mapping.capabilities.takes_whole_lists or room <= 0:
                 continue
             is_free = tx.queued_run(sync.id) is None or tx.held_run(sync.id) is not None
@@ -242,22 +245,11 @@ class Syncs:
             return sync
         is_new = not memory.schedule
         first = first_run_at(schedule, start=standing.options.start, created_at=moment(sync.created_us))
-        next_us = micros(first) if is_new else self._next_us(standing, now_us)
+        next_us = micros(first) if is_new else next_tick_us(standing, now_us)
         sync = replace(sync, next_us=next_us, memory=encode_json(replace(memory, schedule=told)))
         tx.save_sync(sync)
         metrics.SYNC_NEXT_RUN.labels(standing.name).set(next_us / 1_000_000)
         return sync
-
-    def _next_us(self, standing: Standing, now_us: int) -> int:
-        schedule = standing.options.schedule
-        memory = read_memory(standing.sync.memory)
-        capabilities = standing.mapping.capabilities
-        if not capabilities.takes_whole_lists:
-            return micros(next_tick(schedule, after=moment(now_us)))
-        # The run that is due now uploads now: its own day begins here, not where the last upload's ends.
-        uploaded = moment(now_us) if memory.last_upload_us else None
-        every_s = capabilities.full_replace_every_s
-        return micros(next_list_tick(schedule, after=moment(now_us), last_upload_at=uploaded, full_every_s=every_s))
 
     def _open(self, tx: StateTx, standing: Standing, run: RunRow) -> bool:
         """What a tick does to its sync; True where a run of its own waits to start."""
@@ -295,6 +287,27 @@ class Syncs:
                 busy.add(run.sync)
 
 
+def next_tick_us(standing: Standing, now_us: int, *, is_due: bool = False) -> int:
+    """When a sync's next run is due after now, 0 for never. is_due: one is due now."""
+    schedule, capabilities = standing.options.schedule, standing.mapping.capabilities
+    now, last_us = moment(now_us), read_memory(standing.sync.memory).last_upload_us
+    if not capabilities.takes_whole_lists:
+        return micros(next_tick(schedule, after=now))
+    last = moment(last_us) if last_us else None
+    gap_s, every_s = capabilities.full_replace_min_gap_s, capabilities.full_replace_every_s
+    if last is None or every_s is None:
+        return micros(next_tick(schedule, after=now))
+    if is_due and not is_list_due(now=now, last_upload_at=last, min_gap_s=gap_s):
+        # This one will be skipped. Where the next comes when the list is too old, it goes out as soon as it may: a day after an
+        # upload by hand, the next tick of the schedule would come too soon again, and so on every day.
+        tick = next_tick(schedule, after=now)
+        is_too_late = tick is not None and tick > last + timedelta(seconds=every_s)
+        return micros(last + timedelta(seconds=gap_s or 0) if is_too_late else tick)
+    # A run that is due now uploads now. An edit or a resume starts none at once, however old the list is: it has a day from then.
+    is_fresh = not is_due and now - last < timedelta(seconds=every_s)
+    return micros(next_list_tick(schedule, after=now, last_upload_at=last if is_fresh else now, full_every_s=every_s))
+
+
 def _noted(tx: StateTx, standing: Standing) -> Standing:
     """Note what the mapping says, so that it is known before the first run and while the sync is paused."""
     memory, options = read_memory(standing.sync.memory), standing.options
@@ -307,10 +320,21 @@ def _noted(tx: StateTx, standing: Standing) -> Standing:
     return replace(standing, sync=sync)
 
 
+def _forget_old_news(tx: StateTx, standing: Standing, oldest_us: int) -> None:
+    """A sync that follows events no more leaves what it had gathered to its runs: one over everybody that began later has it."""
+    if isinstance(standing.options.schedule, Continuous):
+        return
+    whole = tx.finished_runs(standing.sync.id, limit=1)
+    if whole and oldest_us < whole[0].started_us:
+        tx.drop_news(standing.sync.id, before_us=whole[0].started_us, limit=NEWS_DROPPED_MAX)
+
+
 def _follows_events(standing: Standing, oldest_us: int, count: int, *, now_us: int) -> bool:
     """Whether a continuous sync has gathered events for long enough, or as many as one batch holds."""
     schedule = standing.options.schedule
     if not isinstance(schedule, Continuous) or not count or standing.sync.status not in ("active", "errored"):
+        return False
+    if awaits_first_approval(standing):
         return False
     return now_us - oldest_us >= schedule.max_delay_s * 1_000_000 or count >= standing.mapping.batch_events_max
 

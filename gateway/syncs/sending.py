@@ -9,6 +9,7 @@ from gateway.core.sync_effects import Effect
 from gateway.core.sync_records import ABSENT, Entry
 from gateway.store.rows import NewDelivery
 from gateway.store.sync_rows import ERASED, PlannedRow
+from gateway.syncs.deleting import status_after
 from gateway.syncs.memory import KEEP, PUT, SENT_FROM, encode_json, read_body, read_memory, record_of
 from gateway.syncs.names import Standing
 from gateway.syncs.settling import NOWHERE, RunLedger, blank_record, cancel, next_entry
@@ -16,6 +17,7 @@ from gateway.syncs.settling import NOWHERE, RunLedger, blank_record, cancel, nex
 RELEASE_ROWS = 500  # operations that become deliveries in one step
 RELEASED_MAX = 5_000  # of one run, not settled yet: what waits in its lane is bounded, whatever the plan's size
 PIECE_ROWS = 1_000
+NOTHING_TO_STOP = frozenset({"mark", "strip", "snap", "close"})  # all was sent and answered; what is left is to note it
 
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -59,7 +61,7 @@ def send(ledger: RunLedger, standing: Standing, lanes: set[str]) -> bool:
         return True
     phase = tx.next_phase(run.id)
     if phase is None:
-        ledger.progress = replace(ledger.progress, stage="snap", after=0)
+        ledger.progress = replace(ledger.progress, stage="snap", after=0, line=0)
         return True
     released = tx.released_count(run.id)
     rows = tx.planned(run.id, phase=phase, limit=max(0, min(RELEASE_ROWS, RELEASED_MAX - released)))
@@ -115,7 +117,7 @@ def undo(ledger: RunLedger) -> bool:
         return True
     if tx.next_phase(run.id) is not None:
         return False
-    ledger.progress = replace(ledger.progress, stage="close")
+    ledger.progress = replace(ledger.progress, stage="snap", after=0, line=0)
     return True
 
 
@@ -137,10 +139,16 @@ def end_waiting(ledger: RunLedger, message: str) -> None:
     ledger.run = replace(
         ledger.run, status="cancelled", reason=message, started_us=started_us, finished_us=ledger.now_us
     )
+    sync = ledger.tx.sync(ledger.run.sync)
+    if sync is not None and sync.status == "deleting":
+        sync, status = status_after(sync, ledger.run.kind, "cancelled")
+        ledger.tx.save_sync(replace(sync, status=status, updated_us=ledger.now_us))
 
 
 def stop_run(ledger: RunLedger, *, ends_as: str, message: str) -> None:
     """Send nothing more of a run; what is on its way is awaited, the rest counts as cancelled."""
+    if ledger.progress.stage in NOTHING_TO_STOP:
+        return
     if ledger.progress.stage == "shelve":  # its plan is being taken out already, and nothing of it was sent
         ledger.progress = replace(ledger.progress, ends_as=ends_as, message=message)
         return

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.core.events import Place
-from gateway.core.outcomes import Delivered, Outcome
+from gateway.core.outcomes import Deferred, Delivered, Outcome
 from gateway.core.run_counters import RunCounters
 from gateway.core.run_limits import RunBreaker
 from gateway.core.sync_effects import Effect, Result, Stamp, after_put, after_takes, result_of
@@ -37,6 +37,8 @@ BREAKER = "breaker: more than {share:.0%} of {records} records were refused"
 MESSAGE_CHARS_MAX = 300
 
 NOWHERE = Place(0, 0, 0)
+
+_HARMLESS = ("accepted", "skipped")  # lines that `sample` thins out
 
 _decode_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -79,6 +81,10 @@ class Attempted(Protocol):
     @property
     def waited_ms(self) -> int:
         """Until the attempt behind this one, told likewise."""
+
+    @property
+    def began_us(self) -> int:
+        """When the attempt began; 0 where nobody knows."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,11 +170,11 @@ class RunLedger:
             self.counters.count_code(code or _code(message))
         log = self.terms.log
         if not log.keep:
-            if status == "accepted" or self.progress.log_left >= PROBLEMS_LOGGED_WITHOUT_LOG:
+            if status in _HARMLESS or self.progress.log_left >= PROBLEMS_LOGGED_WITHOUT_LOG:
                 return
             self.progress = replace(self.progress, log_left=self.progress.log_left + 1)
         reference = member_reference(self._reference_key, member)
-        if status == "accepted" and log.sample < 1 and int(reference[:8], 16) / 0xFFFFFFFF >= log.sample:
+        if status in _HARMLESS and log.sample < 1 and int(reference[:8], 16) / 0xFFFFFFFF >= log.sample:
             return
         if not self._seq:
             self._seq = self.tx.next_result_seq(self.run.id)
@@ -182,10 +188,11 @@ class RunLedger:
         self._seq += 1
 
     def note_answers(self, attempts: Sequence[Attempted]) -> None:
-        """Keep when the first and the last answers came, so that nobody has to search the log for it."""
+        """Keep when the first request went out and the last answer came, so that nobody has to search the log for it."""
         if all(one.skipped for one in attempts):
             return
-        first_us = self.progress.first_request_us or self.now_us
+        began_us = min(one.began_us or self.now_us for one in attempts)
+        first_us = min(self.progress.first_request_us or began_us, began_us)
         self.progress = replace(self.progress, first_request_us=first_us, last_answer_us=self.now_us)
 
     def store(self, row: RecordRow, before: Record, effect: Effect) -> None:
@@ -237,10 +244,10 @@ def settle_attempts(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
     for attempt in attempts:
         _count_attempt(ledger.counters, attempt)
         planned = operations.get(attempt.row.id)
-        if planned is None:
+        if planned is None or _is_put_off(attempt):
             continue
         body = read_body(planned.body)
-        body = replace(body, attempts=body.attempts + 1, first_us=body.first_us or ledger.now_us)
+        body = replace(body, attempts=body.attempts + 1, first_us=body.first_us or attempt.began_us or ledger.now_us)
         ledger.counters.attempts += 1
         result = result_of(attempt.outcome, earlier=body.earlier)
         if result == "rejected" and body.earlier == "unsure":
@@ -255,6 +262,11 @@ def settle_attempts(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
             rows[planned.member] = kept
         else:
             rows.pop(planned.member, None)
+
+
+def _is_put_off(attempt: Attempted) -> bool:
+    """Its batch was stopped, or took long, before this one's request: nothing was tried."""
+    return not attempt.is_final and isinstance(attempt.outcome, Deferred) and not attempt.outcome.status
 
 
 def _count_attempt(counters: RunCounters, attempt: Attempted) -> None:
@@ -315,8 +327,9 @@ def settle_list(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
         result = result_of(attempt.outcome, earlier=ledger.progress.earlier)
         reason = "" if isinstance(attempt.outcome, Delivered) else attempt.outcome.reason
         progress = replace(
-            ledger.progress, message=reason, distinct=attempt.counts.get("distinct", ledger.progress.distinct)
-        )
+            ledger.progress, message=reason, distinct=attempt.counts.get("distinct", ledger.progress.distinct),
+            upload=attempt.row.id,
+        )  # fmt: skip
         if not attempt.is_final:
             ledger.progress = replace(progress, earlier="unsure" if result == "unsure" else progress.earlier)
             continue

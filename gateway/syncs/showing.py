@@ -9,13 +9,14 @@ from gateway.core.sync_health import HealthFacts, health_of
 from gateway.store.alert_rows import AlertRow
 from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
-from gateway.store.sync_rows import IN_THE_MAKING, RecordShares, RowResult, RunRow, SyncRow
+from gateway.store.sync_rows import IN_THE_MAKING, RecordShares, RowResult, RunRow, SyncRow, UnsentPage
 from gateway.syncs.memory import SyncMemory, read_counters, read_memory, read_progress
 from gateway.syncs.names import sync_name, sync_names
 
 Shown = dict[str, object]
 
 LAST_RUNS = 10
+_IN_FRONT = (0, -(2**63))  # of every record
 SEVERAL_VERSIONS = "*"  # of `SyncRow.rendering`: the records were made by several versions
 
 
@@ -30,19 +31,33 @@ def sync_list(view: StateView, *, deleted: bool = False, after: int = 0, limit: 
     return [_sync(view, sync, audiences[sync.audience]) for sync in (chosen[:limit] if limit else chosen)]
 
 
-def sync_page(view: StateView, sync: SyncRow, audience: AudienceRow, *, now_us: int) -> Shown:
-    """One sync: standing and health, sizes and who makes up the difference, freshness, versions, guards, alerts, last runs."""
+def unsent_of(view: StateView, sync: int, before: UnsentPage | None = None) -> UnsentPage:
+    """One more page of what waits, joined with those before; whoever has others beside looks a page at a time."""
+    place = before.last if before is not None else None
+    page = view.unsent_page(sync, after=place or _IN_FRONT)
+    return page if before is None else page.joined(before)
+
+
+def sync_page(
+    view: StateView, sync: SyncRow, audience: AudienceRow, *, now_us: int, unsent: UnsentPage | None = None
+) -> Shown:
+    """One sync: standing and health, sizes and who makes up the difference, freshness, versions, guards, alerts, last runs.
+
+    unsent: what all the records that wait tell, where somebody has gone through them.
+    """
+    while unsent is None or unsent.last is not None:
+        unsent = unsent_of(view, sync.id, unsent)
     known = _known_version(sync)
     shares = view.record_shares(sync.id, version=known)
     runs = view.runs(sync=sync.id, limit=LAST_RUNS)
     memory = read_memory(sync.memory)
-    oldest_us = shares.oldest_unsent_us
+    oldest_us = unsent.oldest_us
     return {
         **_sync(view, sync, audience),
         "members_in": shares.members_in,
         "waiting": shares.waiting,
         "difference": audience.members - sync.listed,
-        "makes_it_up": _difference(memory, shares),
+        "makes_it_up": _difference(memory, shares, unsent.shared),
         "freshness_s": max(0, now_us - oldest_us) // 1_000_000 if oldest_us else 0,
         "mapping_version": known,
         "delivered_under_older": shares.older,
@@ -129,6 +144,7 @@ def _sync(view: StateView, sync: SyncRow, audience: AudienceRow) -> Shown:
             held_reason=held.reason if held is not None else "",
             alerts=[(one.name, one.level, one.message) for one in view.alerts(sync.id)],
             last_run=sync.last_run,
+            has_tick=sync.next_us > 0,
             last_status=last.status if last is not None else "",
             last_wrong=_wrong(last) if last is not None else 0,
         )
@@ -164,15 +180,16 @@ def _wrong(run: RunRow) -> int:
     return counters.failed + counters.rejected_destination + counters.rejected_mapping + counters.unsure
 
 
-def _difference(memory: SyncMemory, shares: RecordShares) -> Shown:
+def _difference(memory: SyncMemory, shares: RecordShares, shared: int) -> Shown:
     """Who makes up the difference between the audience and the list, by why."""
     mode = (
         memory.said_mode or memory.mode
     )  # an edit holds from the next run on, which is the one that sends the difference
+    to_add = max(0, shares.to_add - shared)
     is_additive, is_subtractive = mode == "additive", mode == "subtractive"
     return {
-        "to_add": 0 if is_subtractive else shares.to_add,
-        "to_track": shares.to_add if is_subtractive else 0,
+        "to_add": 0 if is_subtractive else to_add,
+        "to_track": to_add if is_subtractive else 0,
         "to_update": 0 if is_subtractive else shares.to_update,
         "to_remove": 0 if is_additive else shares.gone_and_listed,
         "to_erase": shares.to_erase,
@@ -181,7 +198,7 @@ def _difference(memory: SyncMemory, shares: RecordShares) -> Shown:
         "quarantined": {code or "refused": count for kind, code, count in shares.problems if kind == "rejected"},
         "failed": {code or "no answer": count for kind, code, count in shares.problems if kind == "failed"},
         "unsure": shares.unsure,
-        "shared": shares.shared,
+        "shared": shared,
     }
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.store.api import StateView
 from gateway.store.sync_rows import ABSENT, RunRow
-from gateway.syncs.memory import read_counters, read_progress
+from gateway.syncs.memory import read_counters, read_memory, read_progress
 from gateway.syncs.names import Standing
 from gateway.syncs.settling import RunLedger, member_reference
 from gateway.syncs.showing import Shown
@@ -26,30 +26,37 @@ _decode = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 class SnapshotPart(msgspec.Struct, frozen=True, kw_only=True):
-    """The next part of a snapshot, packed. after: the member it begins behind; last: its last member, None at the end."""
+    """The next part of a snapshot, packed. after: (member, line) it begins behind; last: its last one, None at the end."""
 
-    after: int
-    last: int | None
+    after: tuple[int, int]
+    last: tuple[int, int] | None
     members: int
     body: bytes
 
 
 def is_kept(run: RunRow, standing: Standing) -> bool:
-    """Whether a run's snapshot is kept: it has changed something, and looked at everybody."""
-    is_wanted = standing.options.snapshots_kept > 0 and run.kind != "live"
-    return is_wanted and read_counters(run.counters).accepted_total > 0
+    """Whether a run's snapshot is kept: it has changed what is known of the list, and looked at everybody.
+
+    A whole list comes here once the platform has taken it.
+    """
+    if standing.options.snapshots_kept == 0 or run.kind == "live":
+        return False
+    counters = read_counters(run.counters)
+    is_changed = counters.accepted_total or counters.list_change or counters.unsure or counters.skipped.get("tracked")
+    return run.kind == "replace" or bool(is_changed)
 
 
 def next_part(view: StateView, run: RunRow) -> SnapshotPart:
     """The part that a run's snapshot goes on with."""
-    after = read_progress(run.progress).after
-    rows = view.records(run.sync, after=(after, 2**62), limit=PART_RECORDS)
+    progress = read_progress(run.progress)
+    after = (progress.after, progress.line)
+    rows = view.records(run.sync, after=after, limit=PART_RECORDS)
     entries = [
         (row.member, row.line, row.state, row.sent_fingerprint[:FINGERPRINT_BYTES])
         for row in rows
         if row.state != ABSENT
     ]
-    last = rows[-1].member if len(rows) == PART_RECORDS else None
+    last = (rows[-1].member, rows[-1].line) if len(rows) == PART_RECORDS else None
     return SnapshotPart(after=after, last=last, members=len(entries), body=zlib.compress(_encode(entries), 6))
 
 
@@ -57,17 +64,25 @@ def keep_part(ledger: RunLedger, standing: Standing, part: SnapshotPart | None) 
     """Keep one part of the run's snapshot; at its end, or where there is none, the run may close."""
     progress, run = ledger.progress, ledger.run
     if part is None:
+        if standing.options.snapshots_kept < read_memory(standing.sync.memory).snapshots:
+            _drop_older(ledger, standing)
         ledger.progress = replace(progress, stage="close")
         return
-    assert part.after == progress.after, "a run has one step at a time"
+    assert part.after == (progress.after, progress.line), "a run has one step at a time"
     ledger.tx.add_snapshot_part(run.id, progress.part, part.members, part.body)
     is_last = part.last is None
+    member, line = part.last or (0, 0)
     ledger.progress = replace(
-        progress, stage="close" if is_last else "snap", part=progress.part + 1, after=part.last or 0
+        progress, stage="close" if is_last else "snap", part=progress.part + 1, after=member, line=line
     )
     if is_last:
-        for old in ledger.tx.snapshot_runs(run.sync)[standing.options.snapshots_kept :]:
-            ledger.tx.drop_snapshot(old)
+        _drop_older(ledger, standing)
+
+
+def _drop_older(ledger: RunLedger, standing: Standing) -> None:
+    """Keep as many as the mapping says now, be they fewer than before."""
+    for old in ledger.tx.snapshot_runs(ledger.run.sync)[standing.options.snapshots_kept :]:
+        ledger.tx.drop_snapshot(old)
 
 
 def difference(view: StateView, older: int, newer: int, *, reference_key: bytes) -> Shown | None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.store.api import StateView
 from gateway.store.sync_rows import PlannedRow
-from gateway.syncs.memory import LIST, OperationBody, Stage, encode_body
+from gateway.syncs.memory import LIST, Compared, OperationBody, Stage, encode_body, read_counters
 from gateway.syncs.names import Standing
 from gateway.syncs.planner import chained
 from gateway.syncs.settling import RunLedger
@@ -19,6 +19,7 @@ from gateway.syncs.settling import RunLedger
 FREEZE_MEMBERS = 5_000
 MARK_MEMBERS = 5_000
 STRIP_ENTRIES = 10_000
+COMPARED_ENTRIES = 50_000  # of two lists at one look: some tens of milliseconds
 BELOW_MINIMUM = "below_minimum"
 
 
@@ -63,12 +64,41 @@ def digested_page(view: StateView, sync: int, terms: ListTerms, *, digest: str, 
     return chained(digest, (f"{member} replace {fingerprint.hex()}" for member, fingerprint in rows)), last
 
 
-def judge_list(ledger: RunLedger, standing: Standing) -> bool:
-    """Count the frozen list as a plan and owe its upload; False where it is too small to be sent at all."""
-    tx, run, counters = ledger.tx, ledger.run, ledger.counters
+def compared_page(view: StateView, run: int, before: int, so_far: Compared | None) -> Compared:
+    """One more page of two lists compared, read beside the writer.
+
+    Neither changes meanwhile, save that the entry of somebody who is deleted goes: it was counted, or it counts as gone.
+    """
+    found = so_far if so_far is not None and so_far.before == before else Compared(before=before)
+    one, other = (before, run) if found.is_turned else (run, before)
+    entries, missing, last = view.list_difference(one, other, after=bytes.fromhex(found.entry), limit=COMPARED_ENTRIES)
+    if last is None:
+        return replace(found, entry="", is_turned=True, is_whole=found.is_turned)
+    if found.is_turned:
+        return replace(found, entry=last.hex(), gone=found.gone + missing)
+    return replace(found, entry=last.hex(), size=found.size + entries, new=found.new + missing)
+
+
+def size_of_list(view: StateView, run: int) -> int:
+    """Entries of a list that was frozen and taken, as they were counted then. run: 0 for none."""
+    found = view.run(run) if run else None
+    if found is None:
+        return 0
+    planned = read_counters(found.counters).planned
+    return planned.get("add", 0) + planned.get("update", 0)
+
+
+def judge_list(ledger: RunLedger, standing: Standing, page: Compared | None) -> bool:
+    """Count the frozen list as a plan and owe its upload; False while it is compared, and where it is too small to be sent.
+
+    page: how far the comparing has come by now.
+    """
+    tx, run, counters, compared = ledger.tx, ledger.run, ledger.counters, ledger.progress.compared
     before = standing.sync.listed_run
-    size = tx.list_size(run.id)
-    new, gone = tx.list_difference(run.id, before)
+    if compared is None or not compared.is_whole or compared.before != before:
+        ledger.progress = replace(ledger.progress, compared=page)
+        return False
+    size, new, gone = compared.size, compared.new, compared.gone
     unmappable = tx.unmappable_count(run.sync)
     minimum = standing.mapping.capabilities.min_distinct
     counters.members_in = size + unmappable
@@ -85,6 +115,8 @@ def judge_list(ledger: RunLedger, standing: Standing) -> bool:
         )
         return False
     planned = {"add": new, "update": size - new, "remove": gone}
+    # Of people who were deleted while the list before was uploaded, that one counted more than it holds.
+    counters.list_before = size - new + gone
     counters.planned = {operation: count for operation, count in planned.items() if count}
     counters.considered = size + gone + unmappable
     tx.add_planned([PlannedRow(0, run.id, LIST, 0, encode_body(OperationBody()))])
@@ -113,9 +145,14 @@ def count_list(ledger: RunLedger) -> None:
     total = sum(planned.values())
     match ledger.progress.outcome:
         case "accepted":
-            counters.added, counters.updated = planned.get("add", 0), planned.get("update", 0)
-            counters.removed = planned.get("remove", 0)
-            counters.list_change = counters.added - counters.removed
+            added, updated, removed = (planned.get(one, 0) for one in ("add", "update", "remove"))
+            # Who was deleted since the plan was not uploaded.
+            lost = max(0, added + updated - ledger.progress.distinct)
+            counters.cancelled = lost
+            counters.updated = updated - min(lost, updated)
+            counters.added = added - (lost - min(lost, updated))
+            counters.removed = removed
+            counters.list_change = counters.added + counters.updated - updated - removed
         case "unsure":
             counters.unsure = total
         case "rejected":

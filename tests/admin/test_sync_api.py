@@ -150,6 +150,8 @@ REFUSED = [
     ("GET", "/api/syncs?limit=0", None, 400, "invalid_request"),
     ("GET", "/api/runs/99", None, 404, "unknown_run"),
     ("GET", "/api/runs/99/progress", None, 404, "unknown_run"),
+    ("GET", "/api/runs/1/log?status=canceled", None, 400, "invalid_request"),
+    ("GET", "/api/runs/1/log?status=canceled&format=csv", None, 400, "invalid_request"),
     ("GET", "/api/runs/99/log?format=ndjson", None, 404, "unknown_run"),
     ("GET", f"/api/runs/{'9' * 30}", None, 404, "unknown_run"),
     ("GET", "/api/runs/1/since/77", None, 404, "no_snapshot"),
@@ -200,6 +202,8 @@ async def test_a_log_is_a_file_where_that_is_asked_for(world_of):
         whole = await api.get("/api/runs/1/log?format=ndjson")
         assert whole.headers["content-type"] == "application/x-ndjson"
         assert len([json.loads(line) for line in whole.text.splitlines()]) == 201
+        refused = await api.get("/api/runs/1/log?format=ndjson&status=rejected")
+        assert [json.loads(line)["status"] for line in refused.text.splitlines()] == ["rejected"]
         table = await api.get(f"{SYNC}/log?format=csv")
         assert table.headers["content-type"].startswith("text/csv")
         assert len(table.text.splitlines()) == 202

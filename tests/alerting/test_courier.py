@@ -59,6 +59,9 @@ class Desk:
             body = encode_notice(replace(NOTICE, run=number))
             await self.state.write(lambda tx, body=body: tx.add_notice(body, now_us=self.now_us))
 
+    async def tell(self, notice: Notice) -> None:
+        await self.state.write(lambda tx: tx.add_notice(encode_notice(notice), now_us=self.now_us))
+
     async def owed(self, sink: str) -> int:
         rows = await self.state.read(lambda view: view.notices_due(sink, now_us=2**62, limit=10_000))
         return len(rows)
@@ -87,6 +90,26 @@ async def test_a_webhook_gets_a_signed_post(desk):
         }
     ]  # fmt: skip
     assert await desk.owed("webhook") == 0
+
+
+async def test_an_alert_is_told_before_its_end_however_long_the_receiver_was_away(desk):
+    """The end is due while the beginning waits for its next try: it waits, too; another sync's alert does not."""
+    ended, other = replace(NOTICE, kind="recovered"), replace(NOTICE, sync="lister/all/gold")
+    async with WebhookReceiver().open() as receiver:
+        courier = desk.courier(desk.webhook(receiver))
+        receiver.status = 503
+        await desk.tell(NOTICE)
+        for _ in range(4):
+            assert await courier.step() == 0
+            desk.now_us += 60 * S
+        receiver.status = 200  # it is there again, 4 s before the next try of what it missed
+        await desk.tell(ended)
+        await desk.tell(other)
+        assert await courier.step() == 1
+        assert [(one["type"], one["data"]["sync"]) for one in receiver.posts] == [("alert.raised", other.sync)]
+        desk.now_us += 60 * S
+        assert await courier.step() == 2
+    assert [one["type"] for one in receiver.posts] == ["alert.raised", "alert.raised", "alert.recovered"]
 
 
 async def test_our_own_ingest_would_take_the_signature():

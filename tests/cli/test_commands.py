@@ -108,6 +108,20 @@ def test_init_makes_a_project_and_touches_nothing_that_is_there(idle: Project) -
     assert "already there" in again.stderr
     assert (idle.folder / "other" / "mappings" / "stackadapt.json").is_file()
     assert (idle.folder / "other" / "fixtures" / "identify_enter.json").is_file()
+    for mapping in (idle.folder / "other" / "mappings").glob("*.json"):
+        schema = json.loads(mapping.read_bytes()).get("$schema")  # editors look for it beside the file
+        assert schema is None or (mapping.parent / schema).is_file()
+
+
+def test_every_case_that_ships_passes(idle: Project) -> None:
+    """All four destinations as `gateway init` lays them out, each with cases; `idle` itself has StackAdapt alone."""
+    assert idle.command("init", "whole").returncode == 0
+    checked = idle.command("check", "--json", "--mappings", "whole/mappings", "--fixtures", "whole/fixtures")
+    assert checked.returncode == 0, checked.stdout
+    cases = json_of(checked)["cases"]
+    assert [case["name"] for case in cases if not case["passed"]] == []
+    with_cases = {case["file"].rpartition("/")[2] for case in cases}
+    assert with_cases == {"northwind.json", "stackadapt.json", "taboola.json", "the-trade-desk.json"}
 
 
 def test_check_and_test_pass_on_what_ships(idle: Project) -> None:
@@ -215,6 +229,8 @@ def test_what_cannot_be_used_is_refused_with_two(project: Project) -> None:
         (["retry"], "Say which"),
         (["retry", "0"], "0"),
         (["replay", "--from", "yesterday"], "is not a time"),
+        (["replay", "--from", "2026-01-01", "--mapping", "nope"], "No file and no mapping is called `nope`"),
+        (["replay", "--from", "2026-01-02", "--to", "2026-01-01"], "ends before it begins"),
         (["explain"], "message id"),
         (["explain", "--place", "1.2"], "is no place"),
         (["explain", "--place", "9999999.1.1"], "is no place"),

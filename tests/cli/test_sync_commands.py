@@ -125,9 +125,11 @@ def test_a_held_run_exits_with_three_and_an_approved_one_with_its_end(project: P
     page = project.command("run", "show", str(run["id"]))
     assert (page.returncode, "empty_audience" in page.stdout) == (3, True)
     assert "held" in project.command("sync", "show", NAME).stdout
-    told, of_one, whole = project.together(
-        ("sync", "alerts"), ("sync", "alerts", NAME, "--json"), ("sync", "plan", NAME, "--json")
+    assert f"run approve {run['id']}" in page.stdout
+    told, of_one, whole, looked = project.together(
+        ("sync", "alerts"), ("sync", "alerts", NAME, "--json"), ("sync", "plan", NAME, "--json"), ("doctor", "--json")
     )
+    assert [one["level"] for one in json_of(looked, 1) if one["what"].startswith(f"{NAME}: held. ")] == ["bad"]
     assert (told.returncode, "empty_audience" in told.stdout or "held" in told.stdout) == (0, True)
     (alert,) = json_of(of_one)
     assert (alert["sync"], alert["name"], alert["level"]) == (NAME, "held", "critical")
@@ -167,7 +169,9 @@ def test_what_asks_the_engine_says_so_where_none_answers(tmp_path: Path) -> None
         ["sync", "log", "no/such/sync"],
         ["sync", "log", NAME, "--since", "yesterday"],
         ["sync", "restore-state", "77"],
+        ["sync", "resolve", NAME],
         ["run", "show", "77"],
+        ["sync", "diff-runs", "77", "78"],
         ["run", "log", "77"],
         ["run", "log", "77", "--format", "csv"],
         ["run", "approve", "77"],

@@ -97,6 +97,21 @@ def test_an_odd_account_id_is_a_warning_at_its_audience(tmp_path):
     assert found.value is not None
 
 
+def test_what_does_not_fit_a_definitions_pattern_is_a_warning_at_its_audience(tmp_path):
+    """Everything for that list would be refused; the others get theirs."""
+    target = {
+        "audience_id": {"label": "List id", "required": True, "pattern": "^[0-9]+$"},
+        "region": {"pattern": "^eu$"},
+    }
+    mapping = {"name": "All", "audiences": {"a": {"external_id": "9001", "region": "eu"}, "b": {"external_id": "x"}}}
+    mapping["audiences"] |= {"c": {"region": "us"}, "*": {}}
+    found = loaded(written(tmp_path, SMALL | {"mappings": [mapping]}, DEFINITION | {"target": target}), SMALL_TOKEN="t")
+    assert found.value is not None
+    assert [(one.pointer, one.severity) for one in found.problems] == [
+        ("/mappings/0/audiences/b/external_id", "warning"), ("/mappings/0/audiences/c/region", "warning"),
+    ]  # fmt: skip
+
+
 def test_a_file_whose_settings_became_wrong_leaves_the_old_rulebook_in_force(tmp_path):
     """As any broken file does; mended, it counts."""
     folder = tmp_path / "mappings"
@@ -157,6 +172,18 @@ def test_a_private_network_is_reached_only_where_somebody_wrote_so(tmp_path, lim
     found = loaded(written(tmp_path, at(settings), DEFINITION | {"limits": limits}), SMALL_TOKEN="t")
     assert found.value is not None, found.problems
     assert may_be_private(found.value.destinations[0]) is private
+
+
+def test_the_address_for_tokens_is_the_operators_too(tmp_path):
+    """Written in the mapping file it may be private, as that of the API may; the definition's own may not."""
+    reference = {"$secret": "SMALL_TOKEN"}
+    auth = {"type": "oauth2_client_credentials", "client_id": reference, "client_secret": reference}
+    auth["token_url"] = "https://login.small.example/token"
+    definition = DEFINITION | {"auth": auth, "limits": {"allow_hosts": ["login.small.example"]}}
+    for settings, private in (({}, False), ({"token_url": "http://10.0.0.5/token"}, True)):
+        found = loaded(written(tmp_path, at(settings), definition), SMALL_TOKEN="t")
+        assert found.value is not None, found.problems
+        assert may_be_private(found.value.destinations[0]) is private
 
 
 def test_an_edited_definition_tells_what_has_to_be_rendered_anew_and_what_only_tried_again(tmp_path):

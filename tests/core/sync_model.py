@@ -11,7 +11,7 @@ import msgspec
 from gateway.core.guards import GUARDS_OFF, Finding, Guards, PlanFacts, check_guards, is_held, is_still_approved
 from gateway.core.run_counters import RunCounters, RunStatus, broken_sums, run_status
 from gateway.core.run_timing import is_list_due
-from gateway.core.sync_effects import Effect, Result, Stamp, after_crash, after_list, after_put, after_takes
+from gateway.core.sync_effects import Effect, Result, Stamp, after_list, after_put, after_takes
 from gateway.core.sync_entries import Member, SharedEntries, claims_of
 from gateway.core.sync_options import Capabilities, Mode, Retry
 from gateway.core.sync_plan import (
@@ -254,8 +254,7 @@ class Engine:
             try:
                 result = self.platform.handle(step, answer(step))
             except CrashError:
-                part: Literal["takes", "put"] = "put" if step.phase == "put" else "takes"
-                self.records[key] = after_crash(self.record(key), planned, part, self._stamp).record
+                self.records[key] = self._doubted(key, planned, is_put=step.phase == "put")
                 return self._end(run, "interrupted")
             if step.phase == "put":
                 self._settle(run, key, planned, after_put(self.record(key), planned, result, self._stamp), ended)
@@ -274,6 +273,12 @@ class Engine:
             else:
                 run.counters.count_result(planned, "cancelled")
         return self._end(run, run_status(run.counters, is_cancelled=run.counters.cancelled > 0))
+
+    def _doubted(self, key: str, planned: Planned, *, is_put: bool) -> Record:
+        """Of a member whose request may have been on its way when the process died."""
+        if is_put:
+            return after_put(self.record(key), planned, "unsure", self._stamp).record
+        return after_takes(self.record(key), planned, ["unsure"] * len(planned.takes), self._stamp).record
 
     def _settle(self, run: Run, key: str, planned: Planned, effect: Effect, ended: set[str]) -> None:
         run.counters.count_change(self.record(key), effect.record)

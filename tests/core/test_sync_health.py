@@ -22,6 +22,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"alerts": [STALE, WARNING]}, "stale", "No good run"),
     ({"alerts": [STALE, CRITICAL]}, "failing", "credentials"),
     ({"alerts": [STALE], "status": "errored", "status_error": "503."}, "failing", "503."),
+    ({"status": "errored", "last_run": 9}, "failing", "Run 9 failed: `gateway run show 9`. The next tick tries again."),
+    ({"status": "errored", "last_run": 9, "has_tick": False}, "failing", "show 9`. `gateway sync run` tries again."),
     ({"alerts": [CRITICAL], "held_run": 4, "held_reason": "35 % go."}, "held", "Run 4 waits for a person: 35 % go."),
     ({"alerts": [("held", "critical", "x")], "last_status": "succeeded"}, "healthy", "everything"),
     ({"status": "paused", "alerts": [STALE]}, "warning", "Paused"),
@@ -49,6 +51,7 @@ def test_the_worst_is_said(given: dict[str, Any], word: str, why: str) -> None:
         ("request", "failed", "", 0, "could not be reached"),
         ("destination", "rejected", "X", 422, "the message says why"),
         ("request", "unsure", "", 500, "nobody knows"),
+        ("request", "unsure", "timeout", 0, "`gateway sync resolve`"),
         ("", "cancelled", "", 0, "plans them again"),
     ],
 )

@@ -193,6 +193,26 @@ async def test_halving_ends_with_its_run(rig_of: RigOf) -> None:
         assert len(await rig.rows("due")) + len(rig.runs.told) == 64
 
 
+async def test_a_run_that_is_stopped_starts_no_further_request_of_its_claim(rig_of: RigOf) -> None:
+    """Three batches were claimed together, and the run is stopped while the first is on its way: the others go back."""
+    async with rig_of() as rig:
+        rig.limits = LaneLimits(batches_at_once=1, requests_per_s=10_000.0)
+
+        def answer(_records: list[int]) -> Any:
+            rig.runs.stopped.add(7)
+            return OK
+
+        rig.partner.answer = answer
+        for number, group in enumerate("xyz"):
+            await rig.owe([number], member=number, g=group, run=7)
+        rig.start()
+        await rig.settled(1)
+        await rig.lanes.pause("a")
+        await rig.signal.until(lambda: _nothing_claimed(rig))
+        assert rig.partner.requests == [[0]]
+        assert len(await rig.rows("due")) == 2
+
+
 async def test_every_request_of_a_halving_is_told_to_the_run(rig_of: RigOf) -> None:
     """Those too that settled nothing."""
     async with rig_of() as rig:

@@ -1,6 +1,8 @@
 """What the contract suite has to know of each destination: what it needs, and how its fake partner is reached."""
 
-from gateway.core.outcomes import Deferred
+import hashlib
+
+from gateway.core.outcomes import Deferred, Delivered, Refused
 from gateway.destinations import REGISTRY
 from gateway.destinations.http_audience.catalog import catalog
 from gateway.destinations.http_audience.reports import stand_in
@@ -24,11 +26,19 @@ CANARY = {
     "street": "7 Plumage Row",
 }
 SIGNING_SECRET = "czNjcjN0LWM0bmFyeS10b2tlbg=="  # SECRET in Base64, for those who sign
-TRACES = ("quetzal", "canarymail", "canarywing", "5550142223", "77120", "plumage", SECRET, SIGNING_SECRET.rstrip("="))
+DIGESTS = tuple(
+    hashlib.sha256(text.encode()).hexdigest()
+    for text in (*(f"{number}.{CANARY['email']}" for number in range(3)), CANARY["phone"], CANARY["phone"].lstrip("+"))
+)
+TRACES = (
+    *("quetzal", "canarymail", "canarywing", "5550142223", "77120", "plumage", SECRET, SIGNING_SECRET.rstrip("=")),
+    *DIGESTS,
+)
 
-# What a destination needs beside its defaults: settings, fields, audience settings. A new destination adds its line.
+# What a destination needs beside required settings and defaults: settings, fields, audience settings.
 # login: requests whose address ends so are answered well, since what follows them is what is tried.
 # means: where its contract reads a status (without headers) otherwise than the rest.
+# unreadable: what a 200 that cannot be read is, where it is not tried again.
 SAMPLES = {
     "stackadapt-audience": {
         "settings": {"apiKey": SECRET, "advertiser_id": "31337"},
@@ -43,18 +53,21 @@ SAMPLES = {
         "audience_settings": {"account_id": "demo-advertiser"},
         "login": "/oauth/token",
         "means": {429: Deferred},
+        "unreadable": Delivered,  # as in Segment's connector, which reads no body
     },
     "the-trade-desk-crm": {
         "settings": {"auth_token": SECRET, "advertiser_id": "adv123"},
         "fields": {"pii_type": "Email", "email": {"@path": "$.traits.email"}},
         "audience_settings": {"region": "EU"},
         "means": {429: Deferred},
+        "unreadable": Refused,  # the next run sends the whole list again
     },
 }
 
 # The same of shipped definitions; settings and audience settings are those that their docs pages show.
 SHIPPED = {
     "google-ads-customer-match": {"login": "/token"},
+    "signed-webhook": {"unreadable": Delivered},  # Standard Webhooks: any 2xx
     "salesforce-campaign": {"login": "/services/oauth2/token", "fields": {"contact_id": "003RM000003oLrHYAU"}},
 }
 
@@ -72,8 +85,18 @@ def shipped_sample(slug):
     }
 
 
+def plain_sample(destination):
+    """The line of a destination that has none: its required settings, and its fields' own defaults."""
+    required = [field for field in destination.definition.settings if field.required]
+    return {"settings": {field.key: SECRET if field.secret else "demo" for field in required}, "fields": {}}
+
+
 EVERY = {**REGISTRY, **catalog()}
-SAMPLES |= {slug: shipped_sample(slug) for slug in catalog()}
+SAMPLES = (
+    {slug: plain_sample(one) for slug, one in REGISTRY.items()}
+    | SAMPLES
+    | {slug: shipped_sample(slug) for slug in catalog()}
+)
 
 # Everybody in a list of a platform that takes whole lists only, enough for the most demanding one.
 LIST_PEOPLE = 1_500

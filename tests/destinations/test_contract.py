@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from contract_samples import CANARY, EVERY, FAKES, LIST_PEOPLE, NOW_US, SAMPLES, TRACES
 
+from gateway.conformance import answer_line
 from gateway.core.fql import compile_trigger
 from gateway.core.http_messages import ANSWER_BYTES_MAX, Answer, NoAnswerError
 from gateway.core.mapping import compile_mapping
@@ -103,6 +104,13 @@ def _batches(slug, corrections):
             owed = (msgspec.structs.replace(owed[0], operation="replace", planned=True),)
         made.append(Batch(action=action.slug, settings=sample["settings"], owed=owed, corrections=corrections))
     return made
+
+
+def fake_of(destination):
+    """Its line of FAKES: a class, what it knows as settings, and how it comes by its audience."""
+    slug = destination.definition.slug
+    assert slug in FAKES, f"{slug} has no fake to be tried against: give it a line of FAKES in contract_samples.py."
+    return FAKES[slug]
 
 
 def snapshot_of(batch):
@@ -201,7 +209,7 @@ def test_names_do_not_clash():
     names = [name for one in EVERY.values() for name in (one.definition.slug, *one.definition.names)]
     assert len(set(names)) == len(names)
     assert destination_named("no-such-destination") is None
-    assert SAMPLES.keys() == FAKES.keys() == EVERY.keys()
+    assert SAMPLES.keys() == EVERY.keys() >= FAKES.keys()
 
 
 def test_settings_of_any_shape_are_answered_in_sentences(destination, corrections):
@@ -223,6 +231,9 @@ def test_when_all_is_well_everything_is_delivered_and_twice_the_same(destination
         first = asyncio.run(rehearse(destination, [batch], now_us=NOW_US, snapshot=snapshot_of(batch)))
         again = asyncio.run(rehearse(destination, [batch], now_us=NOW_US, snapshot=snapshot_of(batch)))
         assert first == again
+        if batch.owed[0].operation != "replace":  # An upload in parts is named by the moment it began.
+            later = asyncio.run(rehearse(destination, [batch], now_us=NOW_US + 3_600_000_000))
+            assert [one.body for one in later.requests] == [one.body for one in first.requests]
         (performed,) = first.performed
         assert all(isinstance(outcome, Delivered) for outcome in performed.outcomes)
         assert performed.request
@@ -285,6 +296,16 @@ def test_a_bad_answer_is_an_outcome_and_no_exception(destination, batches, body,
         assert_whole_and_private(
             perform(destination, batch, Answer(status=200, headers={"content-type": kind}, body=body)), batch
         )
+
+
+@pytest.mark.parametrize("name", ["nothing", "a page", "cut off"])
+def test_a_success_that_cannot_be_read_is_neither_a_yes_nor_a_no(destination, name):
+    """Nobody is lost to a proxy's page: tried again, but where the contract is that a 2xx says all, or reads it otherwise."""
+    corrections = frozenset(one.name for one in destination.definition.corrections)
+    for batch in _batches(destination.definition.slug, corrections):
+        performed = perform(destination, batch, Answer(status=200, body=BAD_BODIES[name]))
+        kind = SAMPLES[destination.definition.slug].get("unreadable", Unreachable)
+        assert {type(outcome) for outcome in performed.outcomes} == {kind}
 
 
 @pytest.mark.parametrize("sent", [True, False])
@@ -389,6 +410,44 @@ def test_conformance_answers_for_events(destination, corrections, batch):
     assert none == {"requests": [], "results": []}
 
 
+def test_the_conformance_command_answers_with_what_is_sent(destination):
+    """A line in, a line out: the same requests, bodies as texts."""
+    corrections = frozenset(one.name for one in destination.definition.corrections)
+    events = [
+        canary_event(number) for number in range(LIST_PEOPLE if destination.definition.actions[0].sync_only else 2)
+    ]
+    case = wire_case(destination, corrections, events=events, batch=True)
+    question = {"id": 7, "kind": "wire", **msgspec.to_builtins(case), "corrections": "on"}
+    answered = msgspec.json.decode(answer_line(msgspec.json.encode(question)))
+    assert answered == {"id": 7, "ok": True, "result": asyncio.run(wire_result(case))}
+    assert answered["result"]["requests"]
+    assert all(isinstance(request["body"], str) for request in answered["result"]["requests"])
+
+
+ODD = (None, 5, True, "", "\ud800", [], [[]], {}, {"a": [1]}, 1e308)
+
+
+def test_a_question_of_any_shape_costs_the_others_nothing(destination):
+    """Payloads that no check let through: each line has its answer, and the adapter goes on."""
+    slug = destination.definition.slug
+    (action, *_) = destination.definition.actions
+    for odd in ODD:
+        payload = {field.key: odd for field in action.fields}
+        for kind in ("member", "wire"):
+            question = {
+                "id": 1,
+                "kind": kind,
+                "destination": slug,
+                "payload": payload,
+                "settings": payload,
+                "events": [payload],
+            }
+            assert json.loads(answer_line(json.dumps(question).encode()))["id"] == 1
+        for member in ("email", "user_email"):  # A name, so that the rest is looked at, too.
+            named = {"id": 2, "kind": "member", "destination": slug, "payload": {**payload, member: "a@example.org"}}
+            assert json.loads(answer_line(json.dumps(named).encode()))["id"] == 2
+
+
 def test_conformance_answers_for_a_member(destination, corrections):
     """What the platform gets for one person is told where the destination can tell it; nothing for nobody."""
     if not isinstance(destination, ShowsMembers):
@@ -406,7 +465,7 @@ def test_conformance_answers_for_a_member(destination, corrections):
 
 def test_every_fake_partner_is_in_the_sandbox(destination):
     """With the eight classic faults to show, and a page to be seen on."""
-    partner_of, _, _ = FAKES[destination.definition.slug]
+    partner_of, _, _ = fake_of(destination)
     (fake,) = [one for one in shipped_partners() if one.name == partner_of().name]
     kinds = {kind.__struct_config__.tag for kind in fake.fault_kinds}
     assert kinds >= {"latency", "bandwidth", "slow_close", "timeout", "reset", "slices", "truncate", "down", "status"}
@@ -417,7 +476,7 @@ def test_every_fake_partner_is_in_the_sandbox(destination):
 @pytest.mark.anyio
 async def test_the_fake_partner_takes_what_is_sent_and_a_repeat_changes_nothing(destination, batches):
     """Over real sockets, to the fake that enforces the partner's rules; it has no complaint about our way of asking."""
-    partner_of, given, audience_of = FAKES[destination.definition.slug]
+    partner_of, given, audience_of = fake_of(destination)
     partner, http = partner_of(), PartnerHttp(version="0")
     external_id = audience_of(partner) if audience_of else "4711"
     async with SandboxServer([partner], port=0, upload_port=0) as server, contextlib.aclosing(http):

@@ -20,6 +20,8 @@ from gateway.destinations.http_client import PartnerHttp
 pytestmark = pytest.mark.anyio
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
+EXPIRED = Path(__file__).with_name("expired.pem")
+ELSEWHERE = Path(__file__).with_name("other.pem")
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -400,8 +402,25 @@ async def test_certificates_are_verified(ca_file: str | None, is_trusted: bool) 
         else:
             with pytest.raises(NoAnswerError) as error:
                 await sending
-            assert (error.value.reason, error.value.sent) == ("the TLS handshake failed", False)
+            reason = "the TLS handshake failed: the partner's certificate is of no authority that is trusted"
+            assert (error.value.reason, error.value.sent) == (reason, False)
         await http.aclose()
+
+
+@pytest.mark.parametrize(("pem", "words"), [(EXPIRED, "has expired"), (ELSEWHERE, "is for another host")])
+async def test_what_is_wrong_with_a_partners_certificate_is_told(pem: Path, words: str) -> None:
+    """Whoever has to mend it cannot guess."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    http = PartnerHttp(version="0", ca_file=str(pem))
+    async with serving(answering(ok(b"")), context) as url:
+        with pytest.raises(NoAnswerError) as error:
+            await http.lane(allow_private=True).send(post(url.replace("http:", "https:")))
+    await http.aclose()
+    assert (error.value.reason, error.value.sent) == (
+        f"the TLS handshake failed: the partner's certificate {words}",
+        False,
+    )
 
 
 @pytest.mark.parametrize(

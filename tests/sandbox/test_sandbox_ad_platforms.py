@@ -40,6 +40,7 @@ def ingest(*digests: str, **changes: Any) -> dict[str, Any]:
     return {**body, **changes}
 
 
+NEW = {"name": "x", "subtype": "CUSTOM", "customer_file_source": "USER_PROVIDED_ONLY"}
 FIRST = "audience_members.audience_members[0].user_data"
 
 
@@ -60,9 +61,11 @@ async def google_login(caller: httpx.AsyncClient) -> dict[str, str]:
 async def test_meta_counts_bad_rows_and_takes_the_others(
     partners: dict[str, ListPartner[Any]], caller: httpx.AsyncClient
 ) -> None:
-    """It never says which."""
-    answer = await caller.post(f"{META}/users", json=rows(ANA, "plain", ""), headers=BEARER)
-    assert (answer.status_code, answer.json()["num_received"], answer.json()["num_invalid_entries"]) == (200, 3, 2)
+    """It never says which. No digest, an empty cell, one in capitals, one too short, a row of another length."""
+    bad = rows(ANA, "plain", "", "C" * 64, "c" * 63)
+    bad["payload"]["data"].append([BO, BO])  # type: ignore[index] # it is an object
+    answer = await caller.post(f"{META}/users", json=bad, headers=BEARER)
+    assert (answer.status_code, answer.json()["num_received"], answer.json()["num_invalid_entries"]) == (200, 6, 5)
     assert partners["meta"].members("23850000000001") == {ANA}
     await caller.request("DELETE", f"{META}/users", json=rows(ANA), headers=BEARER)
     assert partners["meta"].members("23850000000001") == frozenset()
@@ -75,13 +78,20 @@ async def test_meta_counts_bad_rows_and_takes_the_others(
         ("POST", "/meta/v26.0/1/users", rows(ANA), 100),
         ("POST", f"{META}/users?appsecret_proof=x", rows(ANA), 100),
         ("POST", f"{META}/users", {"payload": {"schema": ["EMAIL", "SHOE"], "data": []}}, 100),
+        ("POST", f"{META}/users", {"payload": {"schema": ["EMAIL", 5], "data": [[ANA, "x"]]}}, 100),
+        ("POST", f"{META}/users", {"payload": {"schema": [], "data": [[ANA]]}}, 100),
+        ("POST", f"{META}/users", {"payload": {"schema": ["EMAIL"]}}, 100),
         ("POST", f"{META}/users", rows(*[ANA] * 10_001), 100),
         ("POST", f"{META}/usersreplace", rows(ANA), 100),
         ("POST", f"{META}/usersreplace", rows(ANA, session=part(0, 1, last=True)), 100),
         ("POST", f"{META}/usersreplace", rows(ANA, session=part(5, 2, last=True)), 2650),
-        ("POST", "/meta/v26.0/act_1/customaudiences", {"name": "x", "subtype": "CUSTOM"}, 100),
-        ("POST", "/meta/v26.0/act_4455667788/customaudiences", {"name": "x", "subtype": "LOOKALIKE"}, 100),
-        ("POST", "/meta/v26.0/act_4455667788/customaudiences", {"name": "x", "subtype": "CUSTOM"}, 100),
+        ("POST", f"{META}/usersreplace", rows(ANA, session={"session_id": 5, "last_batch_flag": True}), 100),
+        ("POST", f"{META}/usersreplace", rows(ANA, session={"session_id": 5, "batch_seq": 1}), 100),
+        ("POST", "/meta/v26.0/act_1/customaudiences", NEW, 100),
+        ("POST", "/meta/v26.0/act_4455667788/customaudiences", {**NEW, "name": ""}, 100),
+        ("POST", "/meta/v26.0/act_4455667788/customaudiences", {**NEW, "name": 5}, 100),
+        ("POST", "/meta/v26.0/act_4455667788/customaudiences", {**NEW, "subtype": "LOOKALIKE"}, 100),
+        ("POST", "/meta/v26.0/act_4455667788/customaudiences", {**NEW, "customer_file_source": None}, 100),
         ("DELETE", "/meta/v26.0/1", None, 100),
     ],
 )
@@ -132,6 +142,8 @@ async def test_meta_replaces_a_list_with_the_last_request_of_a_session(
         ({"audienceMembers": []}, "request"),
         ({"audienceMembers": [{}] * 10_001}, "request"),
         (someone({"emailAddress": "plain"}), FIRST),
+        (someone({"phoneNumber": "+12025550111"}), FIRST),
+        (someone({"emailAddress": ANA[:63]}), FIRST),
         (someone(*[{"emailAddress": ANA}] * 11), FIRST),
         (someone({"address": {"givenName": ANA}}), FIRST),
         (someone({"emailAddress": ANA, "phoneNumber": ANA}), FIRST),
@@ -190,7 +202,13 @@ async def test_google_makes_and_deletes_lists(partners: dict[str, ListPartner[An
         "ingestedUserListInfo": {"uploadKeyTypes": ["CONTACT_ID"]},
     }
     assert (await caller.post(path, json=body, headers=login)).status_code == 403
-    for wrong in ({"displayName": ""}, {"membershipDuration": "100s"}, {"ingestedUserListInfo": {}}):
+    other = path.replace("1234567890", "1")
+    assert (await caller.post(other, json=body, headers=headers)).status_code == 403
+    for wrong in (
+        {"displayName": ""},
+        *({"membershipDuration": lasts} for lasts in ("100s", "1 day", f"{541 * 86_400}s")),
+        {"ingestedUserListInfo": {}},
+    ):
         assert (await caller.post(path, json={**body, **wrong}, headers=headers)).status_code == 400
     made = (await caller.post(path, json=body, headers=headers)).json()["id"]
     assert (await caller.post(path, json=body, headers=headers)).status_code == 400
@@ -198,3 +216,6 @@ async def test_google_makes_and_deletes_lists(partners: dict[str, ListPartner[An
     assert (await caller.delete(f"{path}/{made}", headers=headers)).status_code == 200
     assert (await caller.delete(f"{path}/{made}", headers=headers)).status_code == 404
     assert (await caller.get("/google-ads/v1/nowhere", headers=login)).status_code == 404
+    ingesting = "/google-ads/v2/audienceMembers:ingest"
+    assert (await caller.post(ingesting, json=ingest(ANA), headers=login)).status_code == 404
+    assert (await caller.post(ingesting.replace("v2", "v1"), json=ingest(ANA))).status_code == 401

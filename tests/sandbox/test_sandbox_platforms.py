@@ -66,13 +66,22 @@ async def test_a_platform_shows_its_lists_and_its_faults(
     assert partner.counts()["requests"] == 0
 
 
+STRANGERS = {
+    "braze": (401, "Invalid API key"), "google-ads": (401, "UNAUTHENTICATED"), "hubspot": (401, "INVALID_AUTHENTICATION"),
+    "mailchimp": (401, "API Key Invalid"), "meta": (400, '"code":190'), "salesforce": (401, "INVALID_SESSION_ID"),
+    "webhook": (401, "signature"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer other"}, {"authorization": "Basic eDpvdGhlcg=="}])
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_platform_lets_nobody_in_without_a_login(
-    name: str, partners: dict[str, ListPartner[Any]], caller: httpx.AsyncClient
+    name: str, headers: dict[str, str], partners: dict[str, ListPartner[Any]], caller: httpx.AsyncClient
 ) -> None:
-    """Whatever is asked for."""
-    answer = await caller.post(f"/{name}{partners[name].place}/anything", headers={"authorization": "Bearer other"})
-    assert answer.status_code in (400, 401)
+    """Whatever is asked for, in the platform's own words."""
+    answer = await caller.post(f"/{name}{partners[name].place}/anything", headers=headers)
+    status, told = STRANGERS[name]
+    assert (answer.status_code, told in answer.text) == (status, True)
     assert partners[name].counts()["refused"] == 1
 
 
@@ -130,6 +139,10 @@ REFUSED: list[tuple[str, str, object, int, str]] = [
     ("POST", f"{CONTACTS}/upsert", contacts(*[f"{at}@example.com" for at in range(101)]), 400, "VALIDATION_ERROR"),
     ("POST", f"{CONTACTS}/upsert", contacts("a@example.com", "a@example.com"), 400, "Duplicate IDs found"),
     ("POST", f"{CONTACTS}/upsert", {"inputs": [{"id": "a@example.com"}]}, 400, "VALIDATION_ERROR"),
+    ("POST", f"{CONTACTS}/read", {**contacts("a@example.com"), "idProperty": "vid"}, 400, "VALIDATION_ERROR"),
+    ("POST", f"{CONTACTS}/upsert".replace("2026-03", "v3"), contacts("a@example.com"), 404, "OBJECT_NOT_FOUND"),
+    ("PUT", f"{LISTS}/4711/memberships/add".replace("2026-03", "2025-09"), ["101"], 404, "OBJECT_NOT_FOUND"),
+    ("PUT", f"{LISTS}/4711/memberships/add", [101], 400, "VALIDATION_ERROR"),
     ("PUT", f"{LISTS}/1/memberships/add", ["101"], 404, "OBJECT_NOT_FOUND"),
     ("PUT", f"{LISTS}/4711/memberships/add", {"ids": []}, 400, "VALIDATION_ERROR"),
     ("PUT", f"{LISTS}/4711/memberships/add", [], 400, "VALIDATION_ERROR"),
@@ -142,15 +155,22 @@ REFUSED: list[tuple[str, str, object, int, str]] = [
     ),
     ("POST", LISTS, {"name": "x", "objectTypeId": "0-1"}, 400, "VALIDATION_ERROR"),
     ("POST", LISTS, {"name": "x"}, 400, "VALIDATION_ERROR"),
+    ("POST", LISTS, {"name": "x", "processingType": "MANUAL"}, 400, "VALIDATION_ERROR"),
+    ("POST", LISTS, {"name": "", "objectTypeId": "0-1", "processingType": "MANUAL"}, 400, "VALIDATION_ERROR"),
+    ("POST", LISTS, {"name": 5, "objectTypeId": "0-1", "processingType": "MANUAL"}, 400, "VALIDATION_ERROR"),
     ("GET", f"{LISTS}/object-type-id/0-1/name/x", None, 404, "OBJECT_NOT_FOUND"),
     ("DELETE", f"{LISTS}/1", None, 404, "OBJECT_NOT_FOUND"),
     ("POST", f"{SALES}/composite/sobjects", {"records": [{}] * 201}, 400, "EXCEEDED_ID_LIMIT"),
     ("POST", f"{SALES}/composite/sobjects", {"records": [{}]}, 200, "REQUIRED_FIELD_MISSING"),
+    ("POST", f"{SALES}/composite/sobjects", {"records": [{"ContactId": 5}]}, 200, "REQUIRED_FIELD_MISSING"),
     ("POST", f"{SALES}/composite", {"compositeRequest": [{}] * 26}, 400, "EXCEEDED_ID_LIMIT"),
     ("POST", f"{SALES}/composite", {"compositeRequest": [{}] * 6}, 400, "PROCESSING_HALTED"),
     ("POST", f"{SALES}/composite", {"compositeRequest": [{"method": "GET", "url": "/x"}]}, 200, "MALFORMED_QUERY"),
+    ("DELETE", f"{SALES}/composite/sobjects?ids={','.join(['00v1'] * 201)}", None, 400, "EXCEEDED_ID_LIMIT"),
     ("DELETE", f"{SALES}/composite/sobjects?ids=00v1", None, 200, "ENTITY_IS_DELETED"),
     ("POST", f"{SALES}/sobjects/Campaign", {}, 400, "REQUIRED_FIELD_MISSING"),
+    ("POST", f"{SALES}/sobjects/Campaign", {"Name": 5}, 400, "REQUIRED_FIELD_MISSING"),
+    ("POST", f"{SALES}/sobjects/Campaign", {"Name": ""}, 400, "REQUIRED_FIELD_MISSING"),
     ("DELETE", f"{SALES}/sobjects/Campaign/1", None, 404, "NOT_FOUND"),
     ("POST", "/salesforce/services/data/v1.0/composite", {}, 404, "NOT_FOUND"),
     ("POST", "/braze/users/track", {"attributes": [{"external_id": "1"}] * 76}, 400, "at most 75"),
@@ -166,8 +186,13 @@ REFUSED: list[tuple[str, str, object, int, str]] = [
     ("POST", "/braze/users/nowhere", {}, 404, "nothing"),
     ("POST", f"{CHIMP}/49381", {"members_to_add": ["x"] * 501}, 400, "at most 500 items"),
     ("POST", f"{CHIMP}/49381", {}, 400, "Invalid Resource"),
+    ("POST", f"{CHIMP}/49381", {"members_to_remove": ["x"] * 501}, 400, "at most 500 items"),
+    ("POST", f"{CHIMP}/49381".replace("3.0", "2.0"), {"members_to_add": ["x"]}, 404, "Resource Not Found"),
+    ("POST", f"{CHIMP}/49381".replace("a1b2c3d4e5", "other"), {"members_to_add": ["x"]}, 404, "Resource Not Found"),
     ("POST", f"{CHIMP}/1", {"members_to_add": ["x"]}, 404, "Resource Not Found"),
     ("POST", CHIMP, {"name": "x"}, 400, "Invalid Resource"),
+    ("POST", CHIMP, {"name": "", "static_segment": []}, 400, "Invalid Resource"),
+    ("POST", CHIMP, {"name": 5, "static_segment": []}, 400, "Invalid Resource"),
     ("DELETE", f"{CHIMP}/1", None, 404, "Resource Not Found"),
 ]
 
@@ -208,6 +233,13 @@ async def test_salesforce_refuses_other_logins(change: dict[str, str], caller: h
     """With OAuth's own words."""
     answer = await caller.post("/salesforce/services/oauth2/token", data={**SALES_LOGIN, **change})
     assert (answer.status_code, "error" in answer.json()) == (400, True)
+
+
+async def test_salesforce_reads_nothing_but_json(caller: httpx.AsyncClient) -> None:
+    """Whatever the text is."""
+    headers = {**await sales_login(caller), "content-type": "text/plain"}
+    answer = await caller.post(f"{SALES}/composite/sobjects", content=b'{"records": [{}]}', headers=headers)
+    assert (answer.status_code, "UNSUPPORTED_MEDIA_TYPE" in answer.text) == (415, True)
 
 
 async def test_salesforce_answers_in_order(partners: dict[str, ListPartner[Any]], caller: httpx.AsyncClient) -> None:

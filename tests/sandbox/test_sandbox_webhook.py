@@ -52,7 +52,7 @@ async def test_a_receiver_keeps_what_it_is_told(
         body = b"" if value is None else json.dumps(value).encode()
         return await caller.request(method, f"/webhook{path}", content=body, headers=signed(body, message=message))
 
-    entered = {
+    entered: dict[str, Any] = {
         "type": "audience.member.entered",
         "data": {"audience": {"key": "vip"}, "member": {"user_id": "1", "email": "a@example.com"}},
     }
@@ -61,7 +61,13 @@ async def test_a_receiver_keeps_what_it_is_told(
     assert (await call("POST", "/hook", left, "m-2")).status_code == 204
     assert (await call("POST", "/hook", entered, "m-1")).status_code == 204
     assert webhook.members("vip") == frozenset()
-    assert (await call("POST", "/hook", {"type": "other"}, "m-3")).status_code == 400
+    wrong = [
+        {"type": "other"},
+        {"data": {**entered["data"], "member": {}}},
+        {"data": {**entered["data"], "audience": {}}},
+    ]
+    for number, change in enumerate(wrong):
+        assert (await call("POST", "/hook", {**entered, **change}, f"m-3{number}")).status_code == 400
     made = (await call("POST", "/audiences", {"name": "VIP"}, "m-4")).json()["id"]
     assert (await call("GET", "/audiences?name=VIP", None, "m-5")).json() == {"id": made}
     assert (await call("GET", "/audiences?name=None", None, "m-6")).status_code == 404
@@ -70,6 +76,7 @@ async def test_a_receiver_keeps_what_it_is_told(
     assert webhook.members(made) == {"1"}
     many = {"members": [{"user_id": str(at)} for at in range(1_001)]}
     assert (await call("POST", f"/audiences/{made}/members/add", many, "m-8")).status_code == 413
-    assert (await call("POST", "/audiences", {}, "m-9")).status_code == 400
+    for number, name in enumerate((None, "", 5)):
+        assert (await call("POST", "/audiences", {"name": name}, f"m-9{number}")).status_code == 400
     assert (await call("DELETE", f"/audiences/{made}", None, "m-10")).status_code == 204
     assert (await call("DELETE", f"/audiences/{made}", None, "m-11")).status_code == 404

@@ -248,12 +248,37 @@ async def test_attempts_are_found_by_delivery(state):
         return (
             [row.id for row in tx.attempts()],
             [row.id for row in tx.attempts(lane="ads")],
-            [(row.id, row.deliveries) for row in tx.attempts(delivery_id=4)],
-            [row.id for row in tx.attempts(delivery_id=5)],
+            [(row.id, row.deliveries) for row in tx.attempts_of(4)],
+            [row.id for row in tx.attempts_of(5)],
             [row.id for row in tx.attempts(before_id=3, limit=1)],
         )
 
     assert await state.write(work) == ([3, 2, 1], [3, 1], [(1, (3, 4, 9))], [2], [2])
+
+
+async def test_answers_of_deliveries_long_ago_are_found_until_they_are_pruned(state):
+    """Whatever number of requests came since, and however far apart the deliveries are that one request carried."""
+
+    def attempt(ids, started_us):
+        return AttemptRow(0, "ads", "forward", started_us, 20, "delivered", 200, ids, "", "POST /v1", "200 OK")
+
+    def prune(tx):
+        return tx.prune(now_us=100, retain_seen_us=0, retain_dead_us=0, retain_attempts_us=50, retain_out_us=0)
+
+    def work(tx):
+        tx.settle([], attempt((7, 100_007), 1), now_us=1)
+        for number in range(1_500):
+            tx.settle([], attempt((1_000 + number,), 60), now_us=1)
+        tx.settle([], attempt((7,), 70), now_us=1)
+        before = [[row.id for row in tx.attempts_of(one)] for one in (7, 100_007, 1_000, 2_499, 50_000)]
+        latest = [row.id for row in tx.attempts_of(7, limit=1)]
+        pruned = prune(tx)
+        after = [[row.id for row in tx.attempts_of(one)] for one in (7, 100_007, 1_000)]
+        return before, latest, pruned, after, tx._row("SELECT count(*) FROM attempt_shelf WHERE attempt = 1")[0]
+
+    before, latest, pruned, after, shelved = await state.write(work)
+    assert before == [[1_502, 1], [1], [2], [1_501], []]
+    assert (latest, pruned, after, shelved) == ([1_502], 1, [[1_502], [], [2]], 0)
 
 
 async def test_listings_are_filtered_by_lane_mapping_and_state(state):

@@ -22,6 +22,7 @@ import structlog
 from one_thread_store import DiesAt, KilledError, OneThreadState, OneThreadWorld, memory_folder
 from promised_lists import Person, Promise
 from sync_world import ACCEPT, FAIL, HOUR, REFUSE, TIME_OUT, TIME_OUT_AFTER, WITH_UPDATES, World, counters
+from two_syncs import TwoLists, TwoSyncs
 
 from gateway.core.errors import OrderError
 from gateway.core.outcomes import Outcome, Refused
@@ -47,6 +48,9 @@ VALUES: Final[tuple[Any, ...]] = ({"@path": "$.context.traits.ltv"}, 7, {"@path"
 SPLIT: Final[Outcome] = Refused(reason="413", status=413, splittable=True)
 WEIGHTS: Final = (70, 5, 10, 7, 8)
 PLANNED_SHARE: Final = 0.15  # of the steps, with plans
+WIDE_SHARE: Final = 0.3  # of the steps of a wide simulation
+OTHER_SYNC: Final = "lister/other/vip"
+LOGS: Final[tuple[dict[str, Any], ...]] = ({}, {"skipped": True}, {"keep": False}, {"sample": 0.5, "skipped": True})
 DEATHS: Final[tuple[DiesAt, ...]] = ("before", "behind")
 
 
@@ -54,11 +58,18 @@ class Simulation:
     """One seed."""
 
     def __init__(
-        self, folder: Path, seed: int, world_type: type[World] = OneThreadWorld, *, plans: bool = False
+        self,
+        folder: Path,
+        seed: int,
+        world_type: type[World] = OneThreadWorld,
+        *,
+        plans: bool = False,
+        wide: bool = False,
     ) -> None:
         self.chance = random.Random(seed)
         # Of its own, so that a seed's events are the same with and without plans, as far as no plan dies.
         self.plans = random.Random(~seed) if plans else None
+        self.wide = random.Random(f"{seed} wide") if wide else None
         self.block: dict[str, Any] = {
             "mode": self.chance.choice(MODES),
             "schedule": self.chance.choice(SCHEDULES),
@@ -67,6 +78,12 @@ class Simulation:
         }
         self.keeps_mode = self.chance.random() < 0.5
         has_update = self.chance.random() < 0.7
+        if self.wide is not None:
+            world_type = TwoSyncs
+            self.block |= {
+                "first_run_approval": self.wide.random() < 0.3, "log": self.wide.choice(LOGS),
+                "resend_every": self.wide.choice(("1h", "12d")), "snapshots": {"keep": self.wide.randrange(3)},
+            }  # fmt: skip
         self.world = world_type(
             folder, capabilities=msgspec.structs.replace(WITH_UPDATES, update=has_update), **self.block
         )
@@ -76,6 +93,13 @@ class Simulation:
         if self.keeps_mode and self.block["mode"] == "subtractive":  # a list that somebody else filled
             self.promise.filled_before.update(f"u{number}.0@example.com" for number in range(0, PEOPLE, 2))
         self.world.platform.listed.update(dict.fromkeys(self.promise.filled_before))
+        self.other: Promise | None = None
+        if isinstance(self.world.platform, TwoLists):
+            second = self.world.platform.other
+            self.other = Promise(self.world, has_update=has_update, position=1, platform=second)
+            self.other.people, self.other.ever_in = self.people, self.promise.ever_in
+            self.other.erased = self.promise.erased
+            second.listed.update(dict.fromkeys(self.other.filled_before))
         self.world.platform.answer = lambda _operation, _payload: self._answer()
 
     @property
@@ -93,12 +117,17 @@ class Simulation:
         for _ in range(STEPS):
             try:
                 await self._plan()
+                await self._wide_step()
                 await self._step()
             except KilledError:
                 await self.world.restart()
             await self.promise.look(self.block["mode"])
+            if self.other is not None:
+                await self.other.look("mirror")
         await self._settle_down()
         await self.promise.check(self.block["mode"])
+        if self.other is not None:
+            await self.other.check("mirror")
 
     async def _plan(self) -> None:
         """Somebody looks at the next run; what that makes anew may die in the middle like anything else."""
@@ -127,6 +156,56 @@ class Simulation:
         else:
             self._prepare_a_death()
             await self._work_a_little()
+
+    async def _wide_step(self) -> None:
+        """The other sync, and what is rarer: a list forgotten or gone back to, an entry taken out, another way to log."""
+        if self.wide is None or self.wide.random() > WIDE_SHARE:
+            return
+        what = self.wide.choice(("other run", "other run", "reset", "restore", "take out", "log", "log", "show"))
+        with suppress(OrderError):
+            if what == "other run":
+                await self.orders.run(OTHER_SYNC, kind=self.wide.choice(("", "resend")))
+            elif what == "reset":
+                await self._reset()
+            elif what == "restore":
+                await self._restore()
+            elif what == "take out" and isinstance(self.world, TwoSyncs):
+                self.world.take_out()
+                await self.world.syncs.step()
+            elif what == "log":
+                self.block |= {"log": self.wide.choice(LOGS), "snapshots": {"keep": self.wide.randrange(3)}}
+                self.world.edit(**self.block)
+            else:
+                await self._show()
+
+    async def _reset(self) -> None:
+        """A record of what the platform was asked for is gone with the rest; nothing may be on its way."""
+        assert self.wide is not None
+        name, promise = self.wide.choice(((SYNC, self.promise), (OTHER_SYNC, self.other)))
+        assert promise is not None
+        listed = set(promise.platform.listed)
+        try:
+            await self.orders.reset(name)
+        finally:
+            sync = (await self.world.state.read(lambda view: view.syncs()))[promise.position]
+            records = await self.world.state.read(lambda view: view.records(sync.id))
+            if not any(row.state for row in records):
+                promise.forget()
+            assert set(promise.platform.listed) == listed, "something was sent"
+
+    async def _restore(self) -> None:
+        assert self.wide is not None
+        kept = await self.orders.snapshots()
+        if kept:
+            await self.orders.restore_state(int(str(self.wide.choice(kept)["run"])))
+
+    async def _show(self) -> None:
+        """Whatever is asked is answered, and changes nothing."""
+        await self.orders.show_sync(SYNC)
+        for run in await self.orders.list_runs(limit=3):
+            await self.orders.show_run(int(str(run["id"])))
+        for user in sorted(self.people)[:3]:
+            await self.orders.explain(SYNC, f"user_id:{user}")
 
     # people ------------------------------------------------------------------------------------------------------------
     async def _enter(self, user: str) -> None:
@@ -238,7 +317,7 @@ class Simulation:
         world = self.world
         world.platform.answer = lambda _operation, _payload: ACCEPT
         await world.restart()
-        self.block["guards"] = OPEN_GUARDS
+        self.block |= {"guards": OPEN_GUARDS, "first_run_approval": False}
         world.edit(**self.block)
         while await world.worker.step():
             pass
@@ -256,6 +335,8 @@ class Simulation:
         self.promise.begin_the_end(self.block["mode"])
         for _ in range(2):
             world.now_us += 8 * 24 * HOUR
+            if self.other is not None:
+                await self.orders.run(OTHER_SYNC)
             await world.syncs.step()  # the schedule may have a run of its own now
             await world.work()
             sync = await world.sync()
@@ -275,11 +356,19 @@ class Simulation:
 
 
 async def simulate(
-    seed: int, folder: Path | None = None, world_type: type[World] = OneThreadWorld, *, plans: bool = False
+    seed: int,
+    folder: Path | None = None,
+    world_type: type[World] = OneThreadWorld,
+    *,
+    plans: bool = False,
+    wide: bool = False,
 ) -> None:
-    """One seed, in memory where the machine has such a folder. plans: with a person who asks for plans in between."""
+    """One seed, in memory where the machine has such a folder. plans: with a person who asks for plans in between.
+
+    wide: with a second sync of the audience, lists forgotten and gone back to, entries taken out and other rare orders.
+    """
     with tempfile.TemporaryDirectory(dir=memory_folder(folder)) as made:
-        simulation = Simulation(Path(made), seed, world_type, plans=plans)
+        simulation = Simulation(Path(made), seed, world_type, plans=plans, wide=wide)
         try:
             await simulation.run()
         except BaseException as error:
@@ -296,6 +385,7 @@ def campaign(first: int, count: int) -> list[int]:
     for number in range(first, first + count):
         try:
             asyncio.run(simulate(number))
+            asyncio.run(simulate(number, wide=True))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from sync_world import World, counters
+from sync_world import Platform, World, counters
 
 from gateway.core.run_counters import broken_sums
 from gateway.store.sync_rows import ABSENT, PRESENT, RecordRow
@@ -34,17 +34,30 @@ class Person:
 class Promise:
     """What has to hold of one world. `look` at every step, `check` at the end."""
 
-    def __init__(self, world: World, *, has_update: bool) -> None:
+    def __init__(self, world: World, *, has_update: bool, position: int = 0, platform: Platform | None = None) -> None:
+        """position: of the sync among those of the world. platform: the list it keeps, where that is not the world's own."""
         self.world = world
+        self.position = position
+        self._platform = platform
         self.has_update = has_update
         self.people: dict[str, Person] = {}
         self.filled_before: set[str] = {STRANGER}
         self.ever_in: set[str] = {"seen@example.com"}
         self.erased: set[str] = set()
+        self.forgotten: set[str] = set()
         self.is_by_alias = False
         self.value: Any = {"@path": "$.context.traits.ltv"}
         self._tracked: set[str] = set()
         self._adds_nothing_from: int | None = None
+
+    @property
+    def platform(self) -> Platform:
+        """Whose list is looked at."""
+        return self._platform or self.world.platform
+
+    def forget(self) -> None:
+        """A person has had the sync forget its list: of those who are on it now nothing is promised any more."""
+        self.forgotten |= set(self.platform.listed) - {STRANGER}
 
     def rendered(self, person: Person) -> str | None:
         """The person's line of the list, None where there can be none."""
@@ -53,15 +66,19 @@ class Promise:
     # while it goes on --------------------------------------------------------------------------------------------------
     async def look(self, mode: str) -> None:
         """Between two steps: records and list say the same, unless a run is on its way."""
-        records, open_runs = await self.world.state.read(
-            lambda view: (view.records(view.syncs()[0].id, limit=ALL), view.open_runs())
-        )
+        sync, records, every_run = await self.world.state.read(
+            lambda view: (
+                (one := view.syncs()[self.position]).id, view.records(one.id, limit=ALL), view.open_runs()
+            )
+        )  # fmt: skip
+        open_runs = [run for run in every_run if run.sync == sync]
         held = {email for row in records for email in _listed(row)}
         self._tracked |= held
         is_resting = all(run.status in ("queued", "held") for run in open_runs)
         if is_resting:
-            listed = set(self.world.platform.listed)
-            assert listed <= held | self.filled_before, f"no record knows of {listed - held - self.filled_before}"
+            listed = set(self.platform.listed)
+            known = held | self.filled_before | self.forgotten
+            assert listed <= known, f"no record knows of {listed - known}"
             present = {_email(row.sent) for row in records if row.state == PRESENT}
             assert present <= listed, f"called present, and not there: {present - listed}"
         self._look_at_requests(mode, is_resting=is_resting and not open_runs)
@@ -71,9 +88,9 @@ class Promise:
         if mode != "subtractive":
             self._adds_nothing_from = None
         elif self._adds_nothing_from is None and is_resting:
-            self._adds_nothing_from = len(self.world.platform.requests)
+            self._adds_nothing_from = len(self.platform.requests)
         if self._adds_nothing_from is not None:
-            puts = [one for one in self.world.platform.requests[self._adds_nothing_from :] if one[0] != "exit"]
+            puts = [one for one in self.platform.requests[self._adds_nothing_from :] if one[0] != "exit"]
             assert puts == [], f"added in subtractive mode: {puts}"
 
     def begin_the_end(self, mode: str) -> None:
@@ -84,16 +101,17 @@ class Promise:
     async def check(self, mode: str) -> None:
         """What the mode promises, and that the counters of every run add up."""
         await self.look(mode)
-        listed = self.world.platform.listed
+        listed = self.platform.listed
         assert STRANGER in listed, "somebody was removed who is none of ours"
         found = set(listed) - {STRANGER}
+        ours = found - self.forgotten
         inside = [person for person in self.people.values() if person.is_in]
         current = {address for person in self.people.values() for address in person.addresses}
         gone = (self.erased & self._tracked) - current
-        assert not gone & found, f"erased and listed: {gone & found}"
+        assert not gone & ours, f"erased and listed: {gone & ours}"
         if mode == "subtractive":
             known = {address for person in inside for address in person.addresses}
-            assert not (found & self._tracked) - known, f"gone and listed: {(found & self._tracked) - known}"
+            assert not (ours & self._tracked) - known, f"gone and listed: {(ours & self._tracked) - known}"
         else:
             self._check_filled(mode, found, inside)
         await self._check_sums()
@@ -107,10 +125,11 @@ class Promise:
         assert wanted.keys() <= found, f"missing: {wanted.keys() - found}"
         if mode == "mirror":
             kept = {one for person in inside if self.rendered(person) is None for one in person.addresses}
-            assert found <= wanted.keys() | kept, f"too many: {found - wanted.keys() - kept}"
+            allowed = wanted.keys() | kept | self.forgotten
+            assert found <= allowed, f"too many: {found - allowed}"
         assert found <= self.ever_in, f"never in: {found - self.ever_in}"
         if self.has_update:
-            listed = self.world.platform.listed
+            listed = self.platform.listed
             wrong = {one: (listed[one], values) for one, values in wanted.items() if listed[one] not in values}
             assert not wrong, f"not as they are: {wrong}"
 

@@ -157,6 +157,7 @@ class World:
         self.inbox, self.reader = self.open_inbox()
         self.lanes_woken: list[set[str]] = []
         self.entered: set[str] = set()
+        self.uploaded = 0  # people on the last whole list
         self.state: Any = self.open_store()
         self._make_rooms()
 
@@ -255,10 +256,13 @@ class World:
         decided = decide(rows, outcomes, now_us=self.now_us, jitter=0.0)
         settled = {one.id: one.settled for one in decided.settlements}
         attempts = [
-            RunAttempt(row=row, outcome=outcome, is_final=settled[row.id] != "due", requests=1)
+            RunAttempt(
+                row=row, outcome=outcome, is_final=settled[row.id] != "due", requests=1,
+                counts={"distinct": self.uploaded} if _is_taken(row, outcome) else {},
+            )
             for row, outcome in zip(rows, outcomes, strict=True)
             if row.id in settled
-        ]
+        ]  # fmt: skip
 
         def write(tx: Any) -> None:
             tx.settle(decided.settlements, None, now_us=self.now_us)
@@ -275,7 +279,9 @@ class World:
             assert snapshot is not None
             outcome = self.platform.answer("replace", {})
             if isinstance(outcome, Delivered):
-                self.platform.uploads.append([str(payload["email"]) for _, payload in snapshot.rows()])
+                emails = [str(payload["email"]) for _, payload in snapshot.rows()]
+                self.platform.uploads.append(emails)
+                self.uploaded = len(emails)
             return outcome
         return self.platform.handle(row, json.loads(row.payload))
 
@@ -339,6 +345,10 @@ def _event(user: str, *, is_member: bool, traits: dict[str, Any]) -> dict[str, o
     body: Any = audience_body(user, is_member=is_member)
     body["context"]["traits"] = {"email": f"{user}@example.com", **traits}
     return body  # type: ignore[no-any-return]
+
+
+def _is_taken(row: DeliveryRow, outcome: Outcome) -> bool:
+    return row.operation == "replace" and isinstance(outcome, Delivered)
 
 
 async def _no_wait(_timeout_s: float) -> None:

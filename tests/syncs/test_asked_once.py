@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 from ordering import NAME, orders
-from sync_world import HOUR, TIME_OUT, WITH_UPDATES, counters, whole_lists
+from sync_world import HOUR, TIME_OUT, WITH_UPDATES, accept, counters, whole_lists
 
 from gateway.core.outcomes import Delivered
+from gateway.core.run_counters import broken_sums
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +115,32 @@ async def test_the_unsure_are_told_as_such_after_a_time_out(world_of):
     assert (run.status, counters(run).unsure) == ("failed", 1)
     again = await world.run()
     assert (counters(again).requests, counters(again).skipped) == (0, {"awaiting_resolve": 1})
+
+
+@pytest.mark.parametrize("end", ["deleted", "left, in mirror mode", "added"])
+async def test_who_is_said_not_to_be_listed_is_still_known_by_what_was_listed_before(world_of, end):
+    """Ada's new address had no answer and is not on the list; her old one is, and goes when she does."""
+    world = world_of(capabilities=ONCE, mode="additive")
+    await world.enter("bob")
+    await world.enter("ada", email="old@example.com")
+    await world.run()
+    await world.enter("ada", email="new@example.com")
+    await world.run(TIME_OUT)
+    world.platform.answer = accept
+    assert await orders(world).resolve(NAME, listed=False) == {"changed": 1}
+    assert (await world.sync()).listed == 2
+    if end == "deleted":
+        await world.delete("ada")
+        await world.work()
+    elif end == "added":
+        assert counters(await world.run()).planned == {"add": 1}
+        assert set(world.platform.listed) == {"bob@example.com", "old@example.com", "new@example.com"}
+        await world.delete("ada")
+        await world.work()
+    else:
+        world.edit(schedule={"manual": True}, guards={"empty_audience": "off"})
+        await world.leave("ada")
+        await world.run()
+    run = (await world.runs())[-1]
+    assert set(world.platform.listed) == {"bob@example.com"}
+    assert (counters(run).list_before, counters(run).list_after, broken_sums(counters(run))) == (2, 1, [])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from sync_world import ACCEPT, DAY, FAIL, REFUSE, TIME_OUT, TIME_OUT_AFTER, S, counters
 
+from gateway.core.outcomes import Deferred
 from gateway.core.sync_options import Capabilities
+from gateway.store.sync_rows import ABSENT, UNSURE, RunRow
 from gateway.syncs.memory import read_more
 
 pytestmark = pytest.mark.anyio
@@ -311,6 +313,64 @@ async def test_an_answer_lost_in_a_crash_is_asked_for_again(world_of):
     assert (run.status, counters(run).added, world.platform.listed) == ("succeeded", 1, {E: None})
 
 
+async def test_a_refusal_after_silence_settles_nothing(world_of):
+    """The first attempt may have had its effect, whatever is said of the second."""
+    world = world_of()
+    await world.enter("ada")
+    answers = [FAIL, TIME_OUT_AFTER, FAIL]
+    run = await world.run(lambda _operation, _payload: answers.pop(0) if answers else REFUSE)
+    row = await world.record("ada")
+    assert (run.status, counters(run).unsure, row.state) == ("failed", 1, UNSURE)
+    await world.leave("ada")
+    await world.run()
+    assert world.platform.listed == {}
+
+
+async def test_the_silence_of_one_part_is_forgotten_with_its_answer(world_of):
+    """The removal half of a replace had no answer at first; the refusal of the other half is a refusal. So with two removals."""
+    world = world_of()
+    await world.enter("ada")
+    await world.run()
+    await world.enter("ada", email="new@example.com")
+    answers = [TIME_OUT, ACCEPT, REFUSE]
+    run = await world.run(lambda _operation, _payload: answers.pop(0))
+    assert (counters(run).rejected_destination, counters(run).unsure, await listed_as(world)) == (1, 0, ABSENT)
+    world = world_of(mode="additive")
+    await world.enter("ada")
+    await world.run()
+    await world.enter("ada", email="new@example.com")
+    await world.run()
+    world.edit(schedule={"manual": True}, guards={"empty_audience": "off"})
+    await world.leave("ada")
+    answers = [TIME_OUT, ACCEPT]
+    run = await world.run(lambda _operation, _payload: answers.pop(0) if answers else FAIL)
+    assert (counters(run).failed, counters(run).unsure, len(world.platform.listed)) == (1, 0, 1)
+
+
+async def listed_as(world):
+    return (await world.record("ada")).state
+
+
+async def test_nobody_who_was_deleted_since_the_plan_is_sent_again(world_of):
+    """An update is planned and waits for its turn; then the person is deleted: it is cancelled, and only the removal goes out."""
+    world = world_of(capabilities=CHANGES)
+    await world.enter("ada", "bob", ltv=1)
+    await world.run()
+    await world.enter("ada", "bob", ltv=2)
+    sync = await world.sync()
+    row = RunRow(id=0, sync=sync.id, kind="", trigger="manual", queued_us=world.now_us, status="planning")
+    number = await world.state.write(lambda tx: tx.add_run(row))
+    while b'"stage":"send"' not in (await world.run_row(number)).progress:
+        assert await world.syncs.runner.advance(number)
+    await world.delete("ada")
+    count = len(world.platform.requests)
+    await world.work()
+    run = await world.run_row(number)
+    assert (counters(run).updated, counters(run).cancelled) == (1, 1)
+    assert world.platform.requests[count:] == [("update", "bob@example.com"), ("exit", E)]
+    assert set(world.platform.listed) == {"bob@example.com"}
+
+
 async def test_rows_of_the_log_name_no_person(world_of):
     """One line an operation, with a reference instead of a person, the same in every run."""
     world = world_of()
@@ -341,3 +401,17 @@ async def test_continuing_failures_back_off_to_once_a_day(world_of):
     assert counters(await world.run(FAIL)).skipped == {"backoff": 1}
     world.now_us += DAY
     assert counters(await world.run()).added == 1
+
+
+async def test_what_was_put_off_before_its_request_was_not_tried(world_of):
+    """A batch was stopped before this one's request: once it is sent, that is its first attempt."""
+    world = world_of()
+    await world.enter("ada")
+    run = await world.run(Deferred(reason="Not sent yet.", wait_s=1.0, status=0, concerns="delivery"))
+    assert (run.status, counters(run).attempts) == ("sending", 0)
+    world.now_us += 2 * S
+    world.platform.answer = lambda _operation, _payload: ACCEPT
+    await world.work()
+    run = await world.run_row(run.id)
+    (line,) = await world.state.read(lambda view: view.row_results(run=run.id))
+    assert (run.status, counters(run).attempts, line.attempts) == ("succeeded", 1, 1)

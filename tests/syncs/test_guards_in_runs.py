@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from ordering import NAME, orders
-from sync_world import DAY, HOUR, World, counters
+from sync_world import DAY, HOUR, TIME_OUT, S, World, counters
 
 from gateway.core.run_counters import broken_sums
-from gateway.store.sync_rows import RunRow
+from gateway.store.sync_rows import PRESENT, RunRow
 from gateway.syncs.memory import read_progress
+from gateway.syncs.names import FIRST_RUN_WAITS
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +78,88 @@ async def test_growth_is_not_looked_at_in_a_first_run(world_of):
     world = world_of(guards={**OPEN, "max_adds": 1, "max_add_percent": 1})
     await world.enter(*people(5))
     assert (await world.run()).status == "succeeded"
+
+
+async def test_adding_again_who_is_listed_is_no_growth(world_of):
+    """A resend of ten and a newcomer; what had no answer and is asked again; but not people who were only taken for listed."""
+    world = await listed(world_of, 10, max_adds=1, max_add_percent=50)
+    await world.enter("u10")
+    run = await world.run(kind="resend")
+    assert (run.status, counters(run).added) == ("succeeded", 11)
+    world.edit(schedule={"manual": True}, guards=OPEN)
+    await world.enter(*people(3, 11))
+    await world.run(TIME_OUT)
+    world.edit(schedule={"manual": True}, guards={**OPEN, "max_adds": 1})
+    assert counters(await world.run()).added == 3
+    tracking = world_of(mode="subtractive", guards={**OPEN, "max_adds": 1})
+    await tracking.enter(*people(3))
+    await tracking.run()
+    tracking.edit(schedule={"manual": True}, guards={**OPEN, "max_adds": 1})
+    assert (await tracking.run()).status == "held"
+
+
+FIRST: dict[str, Any] = {"first_run_approval": True, "guards": OPEN}
+
+
+async def test_an_approved_first_run_is_the_one_that_was_shown(world_of):
+    """By then 300 more are in: a person has to look again; after that it goes out, and the next run asks nobody."""
+    world = world_of(**FIRST)
+    await world.enter("ada")
+    run = await world.run()
+    assert (run.status, run.reason) == ("held", FIRST_RUN_WAITS)
+    await world.enter(*people(300))
+    await orders(world).approve(run.id, by="eve")
+    await world.work()
+    assert ((await world.run_row(run.id)).status, world.platform.requests) == ("held", [])
+    await world.enter("bob")
+    await orders(world).approve(run.id, by="eve")
+    await world.work()
+    assert ((await world.run_row(run.id)).status, len(world.platform.listed)) == ("succeeded", 302)
+    await world.enter("cyd")
+    assert (await world.run()).status == "succeeded"
+
+
+async def test_nothing_goes_out_beside_a_first_run_that_waits(world_of):
+    """Of a sync that follows events, too; only deletions do, and take nobody else with them. Approved, it follows."""
+    schedule = {"continuous": {"max_delay": "30s", "reconcile": {"daily": "03:00"}}}
+    world = world_of(schedule=schedule, **FIRST)
+    await world.enter("ada")
+    await world.work()
+    (run,) = await world.runs()
+    assert run.status == "held"
+    await world.enter("bob")
+    await world.delete("ada")
+    world.now_us += 60 * S
+    await world.work()
+    assert (world.platform.requests, len(await world.runs())) == ([], 1)
+    await orders(world).approve(run.id, by="eve")
+    await world.work()
+    assert set(world.platform.listed) == {"bob@example.com"}
+    await world.enter("cyd")
+    world.now_us += 60 * S
+    await world.work()
+    assert set(world.platform.listed) == {"bob@example.com", "cyd@example.com"}
+
+
+async def test_a_deletion_beside_a_first_run_that_waits_takes_nobody_else_with_it(world_of):
+    """A new list: whoever is erased from the one before is taken off it, and nobody is added."""
+    world = world_of(schedule={"manual": True}, guards=OPEN)
+    await world.enter("ada", "bob")
+    await world.run()
+    world.edit(schedule={"continuous": {"max_delay": "30s", "reconcile": {"daily": "03:00"}}}, **FIRST)
+    await orders(world).reset(NAME)
+    await world.enter("cyd")
+    run = await world.run()
+    assert run.status == "held"
+    sync = await world.sync()
+    (known,) = [row for row in await world.state.read(lambda view: view.records(sync.id)) if b"bob" in row.payload]
+    await world.state.write(lambda tx: tx.put_records(sync.id, [replace(known, state=PRESENT, sent=known.payload,
+                            sent_fingerprint=known.fingerprint, sent_entry=known.entry)]))  # fmt: skip
+    count = len(world.platform.requests)
+    await world.delete("bob")
+    world.now_us += 60 * S
+    await world.work()
+    assert world.platform.requests[count:] == [("exit", "bob@example.com")]
 
 
 async def test_a_source_that_fell_silent_takes_nobody_off(world_of):

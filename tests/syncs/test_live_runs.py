@@ -88,6 +88,19 @@ async def test_a_live_run_passes_a_shared_entry_on(world_of):
     assert world.platform.listed == {}
 
 
+async def test_a_live_run_is_judged_by_no_guard(world_of):
+    """It is about a few people: what they are a share of says nothing."""
+    world = world_of(**FOLLOWING, guards={"max_adds": 0, "max_removals": 0, "min_size": 10, "empty_audience": "hold"})
+    await world.enter("ada", "bob")
+    world.now_us += 30 * S
+    await world.work()
+    await world.leave("ada", "bob")
+    world.now_us += 30 * S
+    await world.work()
+    assert [(run.kind, run.status) for run in await world.runs()] == [("live", "succeeded")] * 2
+    assert world.platform.listed == {}
+
+
 HELD = {"guards": {"max_removals": 1, "empty_audience": "off"}}
 
 

@@ -15,7 +15,7 @@ from gateway.admin.answers import FlatLine
 from gateway.core.outcomes import Refused
 from gateway.syncs.keeping import tidy_syncs
 from gateway.syncs.log_export import LogExporter
-from gateway.syncs.log_lines import COLUMNS, encoder, lines_of_run
+from gateway.syncs.log_lines import COLUMNS, LogLines, encoder
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ async def test_lines_have_every_column_in_both_formats(world_of):
     """JSON lines and CSV say the same; what a spreadsheet would run stands behind an apostrophe."""
     world = world_of()
     run = await refused_run(world)
-    lines = await world.state.read(lambda view: list(lines_of_run(view, run)))
+    lines = await world.state.read(lambda view: [LogLines(view).line(row) for row in view.row_results(run=run)])
     assert [tuple(line) for line in lines] == [COLUMNS] * 2
     by_status = {line["status"]: line for line in lines}
     assert set(by_status) == {"accepted", "rejected"}

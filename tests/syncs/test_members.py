@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 from ordering import NAME, orders
-from sync_world import DAY, FAIL, REFUSE, TIME_OUT, World, whole_lists
+from rulebooks import audience_body
+from sync_world import DAY, FAIL, REFUSE, TIME_OUT, S, World, counters, whole_lists
 
 from gateway.admin.answers import MemberPage
 from gateway.core.errors import OrderError
 from gateway.core.fql import compile_trigger
 from gateway.core.rulebook import Rulebook
+from gateway.store.sync_rows import RunRow
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +69,20 @@ async def test_people_nobody_met_and_people_who_were_deleted(world_of):
     assert await code(world) == "erased"
     with pytest.raises(OrderError, match="user_id"):
         await orders(world).explain(NAME, "ada")
+
+
+async def test_a_deleted_person_who_is_known_again_was_deleted_all_the_same(world_of):
+    """She came back into another audience, or a platform was told to delete her profile: not `never_seen`."""
+    world = world_of()
+    await world.enter("ada")
+    await world.run()
+    await world.delete("ada")
+    await world.work()
+    world.now_us += S
+    await world.send(audience_body("ada", is_member=True, key="gold"))
+    shown = await page(world)
+    assert (shown["code"], shown["membership"]["state"]) == ("erased", "deleted")
+    assert "was deleted at" in shown["sentence"]
 
 
 @pytest.mark.parametrize(("answer", "expected"), [(REFUSE, "quarantined"), (FAIL, "to_add"), (TIME_OUT, "unsure")])
@@ -205,3 +221,29 @@ def _edited(world: World, **changes: Any) -> None:
     mapping = msgspec.structs.replace(destination.mappings[0], **changes)
     changed = msgspec.structs.replace(destination, mappings=(mapping,))
     world.rules = Rulebook(version="2", sources=world.rules.sources, destinations=(changed,))
+
+
+async def test_right_after_an_edit_a_member_is_shown_as_the_next_run_will_see_them(world_of):
+    """The record is made anew from the latest event, and nobody else's; while a run goes on it is left to that."""
+    world = world_of()
+    await world.enter("ada", "bob", ltv=3)
+    await world.run()
+    assert await code(world) == "listed"
+    world.fields = {"ltv": {"@path": "$.properties.nothing"}}
+    world.edit(schedule={"manual": True})
+    shown = await page(world)
+    assert (shown["code"], shown["planned"]["operation"]) == ("to_update", "update")
+    (record,) = shown["records"]
+    assert ("ltv" in record["wanted"]["payload"], "ltv" in record["sent"]["payload"]) == (False, True)
+    bob = await world.record("bob")
+    assert bob.fingerprint == bob.sent_fingerprint
+    run = await world.run()
+    assert counters(run).updated == 2
+
+    world.fields = {}
+    world.edit(schedule={"manual": True})
+    sync = await world.sync()
+    await world.state.write(
+        lambda tx: tx.add_run(RunRow(id=0, sync=sync.id, kind="diff", trigger="manual", status="sending"))
+    )
+    assert await code(world) == "listed"

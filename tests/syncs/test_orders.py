@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sync_world import ACCEPT, DAY, HOUR, REFUSE, TIME_OUT, World, counters, whole_lists
+from msgspec.structs import replace
+from rulebooks import audience_body
+from sync_world import ACCEPT, DAY, FAIL, HOUR, REFUSE, TIME_OUT, World, counters, whole_lists
 
 from gateway.core.errors import OrderError
 from gateway.destinations.taboola.perform import TABOOLA
@@ -75,6 +77,22 @@ async def test_small_removals_pass_and_an_empty_audience_does_not(world_of):
     assert len(world.platform.listed) == 10
 
 
+async def test_an_approved_run_does_not_say_any_more_why_it_was_held(world_of):
+    """Neither while it sends nor when it has ended; held again, it says it again."""
+    world = world_of(first_run_approval=True)
+    await world.enter("ada")
+    held = await world.run()
+    assert (held.status, held.reason) == ("held", "The first run waits for a person.")
+    order = orders(world)
+    await order.approve(held.id, by="op")
+    while await world.syncs.step():
+        pass
+    sending = await order.show_run(held.id)
+    assert (sending["status"], sending["reason"], sending["approved_by"]) == ("sending", "", "op")
+    await world.work()
+    assert (await order.show_run(held.id))["reason"] == ""
+
+
 async def test_a_stopped_run_is_planned_again(world_of):
     """Row 49: 300 of 500 are through; the next run plans 200."""
     world = world_of()
@@ -134,6 +152,36 @@ async def test_deleting_with_clear_empties_the_list_first(world_of):
     await world.enter("ada", "bob")
     await world.run()
     await orders(world).delete(NAME, clear=True)
+    await world.work()
+    assert (world.platform.listed, (await world.sync()).status) == ({}, "deleted")
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("end", ["failed", "cancelled", "cancelled before it began"])
+async def test_a_deletion_whose_clear_does_not_get_through_is_off(world_of, end, paused):
+    """The sync goes on as before, with its ticks; a paused one is paused."""
+    world = world_of(schedule={"every": "1h"})
+    await world.enter("ada")
+    await world.work()
+    order = orders(world)
+    if paused:
+        await order.pause(NAME)
+    run = int(str((await order.delete(NAME, clear=True))["id"]))
+    world.platform.answer = lambda _operation, _payload: FAIL
+    if end == "cancelled":
+        await world.syncs.step()
+    if end != "failed":
+        await order.cancel(run)
+    await world.work()
+    assert (await world.run_row(run)).status == end.partition(" ")[0]
+    sync = await world.sync()
+    assert sync.status == ("paused" if paused else "errored" if end == "failed" else "active")
+    world.platform.answer = lambda _operation, _payload: ACCEPT
+    await world.enter("bob")
+    world.now_us += HOUR
+    await world.work()
+    assert ("bob@example.com" in world.platform.listed) is not paused
+    await order.delete(NAME, clear=True)
     await world.work()
     assert (world.platform.listed, (await world.sync()).status) == ({}, "deleted")
 
@@ -243,3 +291,31 @@ async def test_a_first_run_may_wait_for_a_person(world_of):
     world.now_us += DAY
     await world.enter("bob")
     assert (await world.run()).status == "succeeded"
+
+
+@pytest.mark.parametrize("way", ["cancelled", "paused at once", "its entry taken out"])
+async def test_a_run_that_is_stopped_leaves_the_run_behind_it_its_turn(world_of, way):
+    """Ada is in two audiences of one file: what is owed to the second list waits until the first is served, or will not be."""
+    world = world_of(schedule={"manual": True})
+    for key in ("vip", "buyers"):
+        await world.send(audience_body("ada", key=key), audience_body("bob", key=key))
+    order = orders(world)
+    first, second = [int(str((await order.run(f"lister/all/{key}"))["id"])) for key in ("vip", "buyers")]
+    while await world.syncs.step():
+        pass
+    sent = await world.claim(1)
+    assert [row.run for row in sent] == [first]
+    if way == "cancelled":
+        await order.cancel(first)
+    elif way == "paused at once":
+        await order.pause(NAME, now=True)
+    else:
+        (file,) = world.rules.destinations
+        only = replace(file.mappings[0], audiences={"buyers": {}})
+        world.rules = replace(world.rules, destinations=(replace(file, mappings=(only,)),))
+    while await world.syncs.step():
+        pass
+    await world.settle(sent, [ACCEPT])
+    await world.work()
+    ended = [(run.status, counters(run).added) for run in [await world.run_row(one) for one in (first, second)]]
+    assert ended == [("cancelled", 1), ("succeeded", 2)]

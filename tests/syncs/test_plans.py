@@ -376,3 +376,57 @@ def _entered(user: str) -> dict[str, object]:
     body["context"]["traits"] = {"email": f"{user}@example.com", "work": f"{user}@work.example.com"}
     found: dict[str, object] = body
     return found
+
+
+class Opening(Posting):
+    """Makes its list before the first batch, as platforms do whose list is not there yet."""
+
+    async def perform(self, batch: Batch, context: Context) -> Performed:
+        if await context.notes.get("list/made") is None:
+            await context.http.send(
+                Request(method="POST", url="https://lists.example.com/v1/lists", headers={}, body=b"[]")
+            )
+            await context.notes.put("list/made", b"1")
+        return await super().perform(batch, context)
+
+
+async def test_a_plan_tells_the_requests_of_all_batches_and_shows_whole_ones(world_of):
+    """Two and a half batches of additions behind half a one of removals: what is made once counts once, in requests and in time."""
+    world = world_of(**MANUAL)
+    batch = world.rules.destinations[0].mappings[0].batch_events_max
+    await world.enter(*(f"old{number}" for number in range(batch // 2)))
+    await world.run()
+    await world.leave(*(f"old{number}" for number in range(batch // 2)))
+    await world.enter(*people(batch * 5 // 2))
+    order = orders(world, rate=2.0)
+    order._registry = {"lister": Opening()}
+    planned = await order.plan(NAME, reveal=True)
+    assert (planned["requests"], planned["seconds_at_rate_limit"]) == (1 + 1 + 3, 2.5)
+    sizes = [len(json.loads(one["body"])) for one in planned["requests_made"]]
+    assert sizes == [0, batch // 2, batch]
+
+
+LIST_AFTER: list[tuple[str, dict[str, Any], str]] = [
+    ("everybody is added again", {}, "resend"),
+    ("everybody is adopted", {"initial": "adopt"}, ""),
+    ("newcomers are remembered", {"mode": "subtractive"}, ""),
+    ("some leave, one of them never seen in", {}, ""),
+]
+
+
+@pytest.mark.parametrize(("what", "block", "kind"), LIST_AFTER, ids=[row[0] for row in LIST_AFTER])
+async def test_the_list_after_is_that_of_the_run(world_of, what, block, kind):
+    """Who is on the list already does not make it longer, who is only remembered does."""
+    world = world_of(**MANUAL, **block)
+    await world.enter("ada", "bob", "cyd")
+    if "initial" not in block:
+        await world.run()
+    await world.enter("dan")
+    await world.leave("cyd", "never-seen")
+    planned = await plan_of(world, kind=kind)
+    run = await world.run(kind=kind)
+    assert (planned["kind"], planned["list_before"], planned["list_after"]) == (
+        run.kind,
+        counters(run).list_before,
+        counters(run).list_after,
+    ), what

@@ -104,6 +104,55 @@ async def test_a_sync_deleted_by_a_person_stays_deleted_whatever_the_files_say(w
     assert (await world.sync()).status == "paused"
 
 
+@pytest.mark.parametrize("way", ["a run is held", "a run is queued", "a person has deleted it"])
+async def test_what_came_while_an_entry_was_out_is_made_up_for_however_that_came(world_of, way):
+    """The sync was not ended by the files, because of a run that has not ended, or because somebody had ended it before."""
+    world = world_of(guards={"max_removals": 1, "empty_audience": "off"})
+    await world.enter("ada", "bob", "cyd", "dan")
+    await world.run()
+    if way == "a run is held":
+        await world.leave("ada", "bob")
+        assert (await world.run()).status == "held"
+    elif way == "a run is queued":
+        await orders(world).run(NAME)
+    else:
+        await orders(world).delete(NAME)
+    kept, world.rules = world.rules, without_entry(world)
+    await world.state.write(world.syncs._tick)  # the look at the files alone: the run does not come to its turn
+    await world.leave("cyd")
+    await world.enter("eve")
+    await world.enter("dan", email="new@example.com")
+    world.rules = kept
+    if way == "a person has deleted it":
+        await orders(world).undelete(NAME)
+    await world.work()
+    assert (await world.sync()).status == "active"
+    for run in await world.state.read(lambda view: view.open_runs()):
+        await orders(world).approve(run.id, by="ada")
+    await world.work()
+    await world.run()
+    expected = {"new@example.com", "eve@example.com", "ada@example.com", "bob@example.com"}
+    assert set(world.platform.listed) == (
+        expected - {"ada@example.com", "bob@example.com"} if "held" in way else expected
+    )
+
+
+async def test_a_sync_without_an_entry_is_not_undeleted(world_of):
+    """It would be ended again at the next look at the files: the order says what to do first, and changes nothing."""
+    world = world_of()
+    await world.enter("ada")
+    await world.run()
+    kept, world.rules = world.rules, without_entry(world)
+    await world.work()
+    before = await world.sync()
+    with pytest.raises(OrderError, match="put its entry back first"):
+        await orders(world).undelete(NAME)
+    assert (before.status, await world.sync()) == ("deleted", before)
+    world.rules = kept
+    await world.work()
+    assert (await world.sync()).status == "active"
+
+
 async def test_after_thirty_days_a_sync_begins_anew(world_of):
     """What was delivered is forgotten by then."""
     world = world_of()

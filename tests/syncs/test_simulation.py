@@ -32,3 +32,12 @@ async def test_with_plans_in_between_the_list_ends_as_promised_and_a_run_is_what
     """Ten seeds each; a plan makes records anew like a run, dies like one, and is held against the run that follows at the end."""
     for seed in range(2_000 + ten * 10, 2_010 + ten * 10):
         await simulate(seed, tmp_path, plans=True)
+
+
+@pytest.mark.parametrize("five", range(4))
+async def test_two_syncs_of_one_audience_and_rare_orders_leave_both_lists_as_promised(
+    tmp_path: Path, five: int
+) -> None:
+    """Five seeds each; lists are forgotten and gone back to, entries taken out and put back, first runs wait, logs are switched."""
+    for seed in range(3_000 + five * 5, 3_005 + five * 5):
+        await simulate(seed, tmp_path, wide=True)

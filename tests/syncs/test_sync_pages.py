@@ -10,8 +10,9 @@ import pytest
 from ordering import NAME, orders
 from sync_world import ACCEPT, FAIL, HOUR, REFUSE, TIME_OUT, S, World, whole_lists
 
-from gateway.admin.answers import RunPage, SyncLine, SyncPage
+from gateway.admin.answers import RunPage, RunProgress, SyncLine, SyncPage
 from gateway.admin.order_answers import PlanPage
+from gateway.cli.run_following import progress_line
 from gateway.core.errors import OrderError
 from gateway.syncs.pace import Pace
 
@@ -120,6 +121,25 @@ async def test_a_run_without_a_log_tells_its_times_all_the_same(world_of):
     run = await world.run()
     timeline = (await orders(world).show_run(run.id))["timeline"]
     assert min(timeline["first_request_us"], timeline["last_answer_us"]) > 0
+
+
+async def test_how_far_a_run_is_counts_what_was_planned_alone(world_of):
+    """Two members whom the mapping refuses are no progress: of one planned operation none has ended, then one."""
+    world = world_of(guards={"unmappable_percent": "off"})
+    await world.enter("ada")
+    await world.enter("nobody", email=None)
+    await world.enter("nobody-2", email=None)
+    order = orders(world)
+    started = await order.run(NAME)
+    while await world.syncs.step():
+        pass
+    shown = await order.run_progress(int(str(started["id"])))
+    typed(shown, RunProgress)
+    assert (shown["planned"], shown["ended"], shown["wrong"]) == (1, 0, 2)
+    assert progress_line(shown, 10.0) == f"run {shown['id']} sending: 0 of 1"
+    await world.work()
+    shown = await order.run_progress(int(str(started["id"])))
+    assert (shown["status"], shown["planned"], shown["ended"]) == ("partial", 1, 1)
 
 
 async def test_a_run_under_way_tells_how_long_the_rest_takes_at_the_limit(world_of):

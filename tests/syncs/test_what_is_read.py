@@ -99,6 +99,7 @@ async def test_following_a_run_reads_no_table_that_grows_with_it(world_of, asked
     touched = {word for sql in asked for word in sql.replace(",", " ").split()}
     assert touched & {"row_result", "planned", "record", "delivery", "attempt", "membership", "member"} == set()
     page = await order.show_run(run)
+    assert shown.pop("ended") == 0
     assert {name: page[name] for name in shown} == shown
 
 
@@ -120,14 +121,18 @@ async def test_a_runs_page_reads_what_went_wrong_and_the_last_lines_of_its_log(w
     assert scans(world.folder, asked) == []
 
 
-@pytest.mark.parametrize(("answer", "times"), [(ACCEPT, 1), (REFUSE, 2)], ids=["all well", "with trouble"])
-async def test_a_syncs_page_reads_its_records_once(world_of, asked, answer, times):
-    """And those with trouble once more, where there are any."""
-    world = world_of()
+@pytest.mark.parametrize("answer", [ACCEPT, REFUSE], ids=["all well", "with trouble"])
+async def test_a_syncs_page_and_a_run_read_no_record_that_is_settled(world_of, asked, answer):
+    """Whether or not something is wrong with others: sums are kept, and who waits is found by an index of their own."""
+    world = world_of(alerts={"freshness": "2h"})
     await world.enter("ada", "bob")
     await world.run(lambda _operation, payload: answer if payload["email"].startswith("ada") else ACCEPT)
     asked.clear()
     shown = await orders(world).show_sync(NAME)
     assert shown["members_in"] == 2
-    assert record_reads(world.folder, asked) == times
+    await world.enter("cyd")
+    await world.run(answer)
+    world.now_us += 11 * S
+    await world.work()
+    assert record_reads(world.folder, asked) == 0
     assert scans(world.folder, asked) == []

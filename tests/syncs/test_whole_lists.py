@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from ordering import NAME, orders
 from sync_world import DAY, FAIL, HOUR, NOON_US, REFUSE, TIME_OUT, counters, whole_lists
+
+from gateway.core.run_counters import broken_sums
+from gateway.store.sync_rows import PRESENT
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +112,70 @@ async def test_a_tick_too_soon_is_skipped_and_a_run_by_hand_is_not(world_of):
     assert len(world.platform.uploads) == 2
 
 
+async def uploads_of(world, hours):
+    """Hours between an upload by hand now and those that follow within so many hours."""
+    await world.run()
+    at_us = [world.now_us]
+    for _ in range(4 * hours):
+        count = len(world.platform.uploads)
+        world.now_us += 15 * 60 * 1_000_000
+        await world.work()
+        at_us += [world.now_us] * (len(world.platform.uploads) - count)
+    return [(later - earlier) / HOUR for earlier, later in pairwise(at_us)]
+
+
+async def test_after_an_upload_by_hand_none_is_older_than_a_day(world_of):
+    """At ten: the tick of three in the morning comes too soon, so the list goes out at six, and at three from then on."""
+    world = world_of(**whole_lists(1), schedule={"daily": "03:00"})
+    await world.enter("ada")
+    await world.work()
+    world.now_us += 22 * HOUR
+    assert await uploads_of(world, 96) == [20, 21, 24, 24]
+
+
+async def test_ticks_twice_a_day_upload_once_a_day(world_of):
+    """Every other one comes too soon, and the one behind it in time."""
+    world = world_of(**whole_lists(1), schedule={"every": "12h"}, start="now")
+    await world.enter("ada")
+    assert await uploads_of(world, 72) == [24, 24, 24]
+
+
+@pytest.mark.parametrize("what", ["resumed", "edited"])
+async def test_a_list_goes_out_within_a_day_of_a_pause_or_an_edit(world_of, what):
+    """Where the schedule's own tick is a week away; and not at once, however old the list is."""
+    weekly = {"schedule": {"weekly": {"on": "wed", "at": "11:00"}}}
+    world = world_of(**whole_lists(1), **weekly)
+    await world.enter("ada")
+    await world.work()
+    await world.run()
+    await orders(world).pause(NAME)
+    world.now_us += 30 * HOUR
+    await world.work()
+    if what == "edited":
+        world.edit(schedule={"weekly": {"on": "tue", "at": "11:00"}})
+    await orders(world).resume(NAME)
+    await world.work()
+    assert len(world.platform.uploads) == 1
+    world.now_us += 24 * HOUR + 1_000_000
+    await world.work()
+    assert len(world.platform.uploads) == 2
+
+
+async def test_a_list_that_was_taken_cannot_be_stopped_any_more(world_of):
+    """Only the noting is left: it goes on, and what people gave is taken out of the copy."""
+    world = world_of(**whole_lists(1))
+    await world.enter("ada", "bob")
+    number = (await orders(world).run(NAME))["id"]
+    while b'"stage":"mark"' not in (await world.run_row(number)).progress:
+        await world.syncs.step()
+        await world.deliver()
+        assert not (await world.run_row(number)).finished_us
+    await orders(world).cancel(number)
+    await world.work()
+    run = await world.run_row(number)
+    assert (run.status, counters(run).added, (await world.record("ada")).state) == ("succeeded", 2, PRESENT)
+
+
 async def test_an_upload_that_fails_changes_nothing_and_is_tried_again_in_its_run(world_of):
     """A 503 is repeated; a refusal ends the run failed; the next run uploads all."""
     world = world_of(**whole_lists(1))
@@ -153,6 +223,26 @@ async def test_a_deleted_person_is_not_on_the_next_list(world_of):
     assert world.platform.uploads[-1] == ["bob@example.com"]
     rows = await world.state.read(lambda view: view.records((view.syncs()[0]).id))
     assert len(rows) == 1
+
+
+@pytest.mark.parametrize("was_listed", [False, True])
+async def test_who_is_deleted_while_the_list_goes_out_is_not_on_it_and_the_sums_hold(world_of, was_listed):
+    """The plan had counted them; neither that run nor the next one is wrong by one."""
+    world = world_of(**whole_lists(1))
+    await world.enter("bob", *(["ada"] if was_listed else []))
+    await world.run()
+    await world.enter("ada", "cyd")
+    number = int(str((await orders(world).run(NAME))["id"]))
+    while await world.syncs.step():
+        pass
+    await world.delete("ada")
+    await world.work()
+    run, again = await world.run_row(number), await world.run()
+    assert sorted(world.platform.uploads[-2]) == ["bob@example.com", "cyd@example.com"]
+    for one, before in ((run, 2 if was_listed else 1), (again, 2)):
+        sizes = (counters(one).list_before, counters(one).list_after)
+        assert (one.status, sizes, broken_sums(counters(one))) == ("succeeded", (before, 2), [])
+    assert (counters(run).cancelled, counters(again).updated) == (1, 2)
 
 
 async def test_additive_keeps_who_left(world_of):

@@ -213,6 +213,7 @@ def _tell_ended(running: dict[int, int]) -> None:
 def _become(request: dict[str, object], streams: list[int]) -> None:
     """Take on session, streams, folder and variables of the process that was asked for."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit it as ignored
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

@@ -133,6 +133,10 @@ def test_a_list_by_command_and_again_after_people_left(walk: Walk, desk: TheTrad
     assert desk.violations == ()
     assert [one.method for one in desk.log] == ["GET", "POST", "POST", "PUT"]
     assert as_uploaded(desk, upload)
+    shown = json.loads(gateway(walk, "run", "show", "1", "--json")[1])
+    (attempt,) = shown["requests"]
+    assert f"PUT {MEMBERS} people" in attempt["request"]
+    assert shown["timeline"]["first_request_us"] == attempt["started_us"] < shown["timeline"]["last_answer_us"]
 
     send(walk, [member(number, is_member=False) for number in range(40)])
     decided(walk, MEMBERS - 40)

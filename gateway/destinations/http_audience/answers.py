@@ -6,6 +6,7 @@ Reasons name codes and rules; what the partner wrote is quoted only masked, with
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,7 +32,7 @@ from gateway.destinations.http_audience.wire import Item
 ITEMS_MAX: Final = 1_000_000  # of a list in an answer; its four megabytes cannot hold more that mean anything
 SAVED_CHARS_MAX: Final = 20_000
 
-UNREADABLE: Final = object()
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,14 +121,18 @@ class Reader:
         rule = self._rule
         if not rule.reads_body:
             return delivered
+        if not 200 <= answer.status < 300:
+            return delivered  # A status that counts as success says all; its body is an error page.
         envelope = envelope_of(answer, self._bytes_max)
         try:
+            if rule.success_needs_json and answer.status != 204:
+                _demand_json(envelope)
             if rule.success is not None and not is_true(rule.success(envelope)):
                 quoted = self._quote(answer)
                 reason = f"rejected_by_destination: {self._partner} answered {answer.status} without success: {quoted}"
                 return self._all(Refused(reason=reason.removesuffix(": "), status=answer.status))
-            if not 200 <= answer.status < 300 or answer.status == 204:
-                return delivered  # A status that counts as success says all; its body is an error page or nothing.
+            if answer.status == 204:
+                return delivered
             outcomes = self._of_records(envelope, answer.status)
             remembered = self._remembered(rule.remember, envelope) if rule.remember else ()
         except AnswerError as error:
@@ -140,8 +145,8 @@ class Reader:
 
     def _of_records(self, envelope: dict[str, object], status: int) -> list[Outcome]:
         outcomes: list[Outcome] = [Delivered(status=status)] * len(self._items)
-        if self._rule.tells_records and not isinstance(envelope["body"], (dict, list)):
-            raise AnswerError("the body is not JSON")
+        if self._rule.tells_records:
+            _demand_json(envelope)
         if self._rule.record_ids is not None:
             taken = self._taken(self._rule.record_ids, envelope)
             refused = Refused(
@@ -156,7 +161,10 @@ class Reader:
         """Put a refusal where the answer points. An error that points nowhere leaves everybody under suspicion: halve."""
         places = _Places(self._items, rule.pointing)
         lost = False
-        for number, error in enumerate(_items(rule.items, envelope)):
+        told = _items(rule.items, envelope)
+        if rule.pointing.in_order and len(told) < len(self._items):
+            raise AnswerError("it has fewer results than the request has records")
+        for number, error in enumerate(told):
             if rule.when is not None and not is_true(rule.when(error)):
                 continue
             found = places.of(error, number)
@@ -257,11 +265,30 @@ def _items(expression: Expression, envelope: dict[str, object]) -> list[object]:
 
 def envelope_of(answer: Answer, bytes_max: int = ANSWER_BYTES_MAX) -> dict[str, object]:
     """What expressions see: `status`, `headers`, and `body` as JSON, or as text where it is none or was cut off."""
-    body: object = answer.body.decode("utf-8", "replace")
+    body: object = answer.body.decode("utf-8-sig", "replace")  # Some write a byte order mark before their JSON.
     if len(answer.body) < min(bytes_max + 1, ANSWER_BYTES_MAX):
         with contextlib.suppress(ValueError, RecursionError):
             body = parse_json(str(body))
+            if _SURROGATE.search(answer.body):
+                body = _in_characters(body)
     return {"status": answer.status, "headers": dict(answer.headers), "body": body}
+
+
+def _demand_json(envelope: dict[str, object]) -> None:
+    """A page of a proxy, a text cut off: whoever wrote it, it says nothing of the records. Raises AnswerError."""
+    if not isinstance(envelope["body"], (dict, list)):
+        raise AnswerError("the body is not JSON")
+
+
+def _in_characters(value: object) -> object:
+    """The same with U+FFFD for half a surrogate pair, which JSON can escape and nothing can store or send on."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_in_characters(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_in_characters(key)): _in_characters(item) for key, item in value.items()}
+    return value
 
 
 def saved_values(rule: RequestRule, answer: Answer, bytes_max: int = ANSWER_BYTES_MAX) -> dict[str, object]:

@@ -12,16 +12,15 @@ import msgspec
 from gateway.core.answers import status_text
 from gateway.core.http_messages import Answer, NoAnswerError, Request
 from gateway.core.masking import words_of
-from gateway.core.outcomes import Delivered, Outcome, Refused, Unauthorized, Unreachable
+from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused, Unauthorized, Unreachable
 from gateway.destinations.base import Context
 from gateway.destinations.http_audience.answers import Read, Reader, envelope_of, is_true, saved_values
 from gateway.destinations.http_audience.bodies import body_bytes
 from gateway.destinations.http_audience.fields import Rejection
 from gateway.destinations.http_audience.login import LoginError
 from gateway.destinations.http_audience.shape import AnswerError, DefinitionFile, Job, RequestRule
-from gateway.destinations.http_audience.templates import path_text
 from gateway.destinations.http_audience.tokens import TokenRefusedError, Tokens
-from gateway.destinations.http_audience.wire import Access, Item, Made, build_request, joined_address, shown_path
+from gateway.destinations.http_audience.wire import Access, Item, Made, build_request, shown_path
 
 REHEARSED: Final = Answer(status=200, body=b"{}")
 """The answer of a partner that is only imagined: it counts as success in every way. Known by identity, so none can send it."""
@@ -79,7 +78,7 @@ class Courier:
         except LoginError as error:
             return trip.ended(self._held(f"config_invalid: {error}."), stops=True)
         except TokenRefusedError as error:
-            return trip.ended(trip.in_doubt(error.outcome), stops=True)
+            return trip.ended(error.outcome, stops=True)
         except AnswerError as error:
             return trip.ended(
                 Unreachable(reason=f"response_unreadable: {self.file.name} answered, and {error}.", status=200)
@@ -124,22 +123,45 @@ class _Trip:
         self._answered: list[str] = []
         self._kept: list[dict[str, object]] = []
         self._is_sampled = False
+        self._outcomes: tuple[Outcome, ...] | None = None
+        self._has_acted = False
 
     def ended(self, outcome: Outcome, *, stops: bool = False, rejection: Rejection | None = None) -> Sent:
-        return self._sent((outcome,) * len(self._made.items), stops=outcome if stops else None, rejection=rejection)
+        self._come_to((outcome,) * len(self._made.items))
+        return self._sent(stops=outcome if stops else None, rejection=rejection)
 
-    def in_doubt(self, outcome: Outcome) -> Outcome:
-        """The same, unless a step before it may have had its effect already."""
-        if self._requests and isinstance(outcome, Unreachable):
-            return msgspec.structs.replace(outcome, sent=True, status=None)
-        return outcome
+    def _come_to(self, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        """What the batch has come to with one step more: over several steps a record keeps its first failure."""
+        now = tuple(self._in_doubt(one) for one in outcomes)
+        if self._outcomes is not None:
+            pairs = zip(self._outcomes, now, strict=True)
+            now = tuple(two if _is_taken(one) else one for one, two in pairs)
+        self._outcomes = now
+        return now
 
-    def _sent(
-        self, outcomes: tuple[Outcome, ...], *, stops: Outcome | None = None, rejection: Rejection | None = None
-    ) -> Sent:
+    def _in_doubt(self, outcome: Outcome) -> Outcome:
+        """The same, unless a step before it has had its effect: then nobody knows what the failure of this one leaves behind.
+
+        Where a change may not be repeated, none of the answers that lead to another try may come through as they are.
+        """
+        if not self._has_acted:
+            return outcome
+        may_repeat = self._courier.file.capabilities.idempotent
+        match outcome:
+            case Unreachable():
+                return msgspec.structs.replace(outcome, sent=True, status=None)
+            case Deferred(reason=reason) | Unauthorized(reason=reason) if not may_repeat:
+                return Unreachable(reason=reason, sent=True)
+            case Refused() if not may_repeat:
+                return msgspec.structs.replace(outcome, splittable=False)
+            case _:
+                return outcome
+
+    def _sent(self, *, stops: Outcome | None = None, rejection: Rejection | None = None) -> Sent:
+        assert self._outcomes is not None, "an action has requests"
         return Sent(
             made=self._made,
-            outcomes=outcomes,
+            outcomes=self._outcomes,
             requests=tuple(self._requests),
             stops=stops,
             remembered=tuple(self._kept),
@@ -149,7 +171,6 @@ class _Trip:
         )
 
     async def run(self) -> Sent:
-        outcomes: list[Outcome] | None = None
         for request, prepared in zip(self._made.action.requests, self._made.bodies, strict=True):
             body: bytes | Rejection | None = prepared
             if request.needs_steps:
@@ -162,16 +183,16 @@ class _Trip:
             if isinstance(answer, NoAnswerError):
                 return self._no_answer(answer)
             read = await self._read(request, answer)
-            outcomes = _worse(outcomes, read.outcomes)
+            outcomes = self._come_to(read.outcomes)
             if read.remembered:
                 self._kept = list(read.remembered)
             if read.stops is not None or not any(_is_taken(one) for one in outcomes):
-                return self._sent(tuple(outcomes), stops=read.stops)
+                return self._sent(stops=read.stops)
+            self._has_acted = self._has_acted or request.method != "GET"
             if answer is not REHEARSED and self._ends(request, answer):
                 break
             self._steps.update(_imagined(request) if answer is REHEARSED else self._saved(request, answer))
-        assert outcomes is not None, "an action has requests"
-        return self._sent(tuple(outcomes))
+        return self._sent()
 
     def _saved(self, request: RequestRule, answer: Answer) -> dict[str, object]:
         return saved_values(request, answer, self._courier.file.limits.max_response_bytes)
@@ -188,9 +209,8 @@ class _Trip:
 
     def _no_answer(self, error: NoAnswerError) -> Sent:
         code = "timeout" if error.sent else "destination_unavailable"
-        # An earlier step may have had its effect already.
-        sent = error.sent or len(self._requests) > 1
-        outcome = Unreachable(reason=f"{code}: {self._courier.file.name} gave no answer: {error.reason}", sent=sent)
+        reason = f"{code}: {self._courier.file.name} gave no answer: {error.reason}"
+        outcome = Unreachable(reason=reason, sent=error.sent)
         self._answered.append(f"no answer: {error.reason}")
         return self.ended(outcome, stops=True)
 
@@ -234,8 +254,10 @@ class _Trip:
         if not isinstance(given, (str, int)) or isinstance(given, bool) or given == "":
             raise AnswerError("the job's id is not in it")
         scope = {**self._scope, "job": given}
-        url = joined_address(courier.access.base_url, path_text(job.path, scope))
-        poll = msgspec.structs.replace(request, method="GET", query=(), body=None)
+        # Below the base address, with the login, wherever the request itself went.
+        poll = msgspec.structs.replace(
+            request, method="GET", address=job.path, query=(), body=None, is_foreign=False, is_given=False
+        )
         left_s, said = job.timeout_s, ""
         is_refreshed = False
         while left_s > 0:
@@ -245,8 +267,8 @@ class _Trip:
             try:
                 built = build_request(courier.file, poll, scope, None, await courier.ready())
                 if isinstance(built, Rejection):
-                    raise AnswerError(built.message)
-                polled = await courier.context.http.send(msgspec.structs.replace(built, url=url))
+                    raise AnswerError(built.message.removesuffix("."))
+                polled = await courier.context.http.send(built)
             except (NoAnswerError, TokenRefusedError):  # The batch is taken already: no reason to send it again.
                 continue
             if polled.status in request.response.retry_statuses:
@@ -274,19 +296,13 @@ class _Trip:
         return Read(outcomes=(late,) * count)
 
 
-def _worse(before: list[Outcome] | None, now: Sequence[Outcome]) -> list[Outcome]:
-    """Over several steps a record keeps its first failure."""
-    if before is None:
-        return list(now)
-    return [one if not _is_taken(one) else two for one, two in zip(before, now, strict=True)]
-
-
 def _is_taken(outcome: Outcome) -> bool:
     return isinstance(outcome, Delivered)
 
 
 def _imagined(request: RequestRule) -> dict[str, object]:
-    return {name: f"{name}-of-a-rehearsal" for name in request.save}
+    texts = {name: f"{name}-of-a-rehearsal" for name in request.save}
+    return {name: [text] if name in request.saves_lists else text for name, text in texts.items()}
 
 
 def _counted(records: int) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core.masking import words_of
 from gateway.core.outcomes import Deferred, Outcome, Refused, Unauthorized, Unreachable
 from gateway.destinations.base import Batch, Context, Owed
+from gateway.destinations.http_audience.bodies import encoded
 from gateway.destinations.http_audience.definition import CREATE
 from gateway.destinations.http_audience.delivering import Courier, Sent
 from gateway.destinations.http_audience.fields import Record, Rejection
@@ -31,6 +32,10 @@ SENDING_S_MAX: Final = (
 )
 NOT_YET: Final = Deferred(
     reason="Not sent yet: the requests before it in the batch took long.", wait_s=1.0, status=0, concerns="delivery"
+)
+
+STOPPED: Final = Deferred(
+    reason="Not sent: its run or its destination was stopped before.", wait_s=1.0, status=0, concerns="delivery"
 )
 
 
@@ -127,7 +132,7 @@ class Run:
 
     async def _facts_of(self, owed: Owed) -> Facts | Rejection | Outcome:
         entry = owed.audience_settings
-        key = (owed.audience_key, owed.external_id, msgspec.json.encode(entry, enc_hook=str))
+        key = (owed.audience_key, owed.external_id, encoded(entry))
         if key not in self._facts:
             external_id = owed.external_id
             facts: Facts | Rejection | Outcome = self._known_facts(owed, external_id)
@@ -164,6 +169,10 @@ class Run:
             return
         if self._courier.spent_s > SENDING_S_MAX:
             self._outcomes.update((item.place, NOT_YET) for item in items)
+            return
+        if self._sent and self._context.goes_on is not None and not await self._context.goes_on():
+            self._stops = STOPPED
+            self._outcomes.update((item.place, STOPPED) for item in items)
             return
         sent = await self._courier.send(made)
         self._sent.append(sent)

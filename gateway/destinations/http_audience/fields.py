@@ -66,7 +66,7 @@ def prepare(
         rule = fields.get(key)
         if rule is None:
             continue
-        value = _processed(record[key], rule, hashing)
+        value = _processed(record[key], rule, hashing, rejects=rule.rejects_in(action))
         if isinstance(value, Rejection):
             return value
         if value is None or value in ("", []):
@@ -98,11 +98,6 @@ def missing_fields(record: Record, action: str, fields: Mapping[str, FieldRule])
     return missing
 
 
-def identity_of(record: Record, fields: Mapping[str, FieldRule]) -> tuple[tuple[str, object], ...]:
-    """The identifiers of a prepared record: a change of any of them is a removal and an addition, never an update."""
-    return tuple((key, record[key]) for key, rule in fields.items() if rule.identifier and key in record)
-
-
 def _missing(names: Iterable[str]) -> Rejection:
     listed = list(names)
     shown = ", ".join(f"`{name}`" for name in listed)
@@ -113,23 +108,25 @@ def _missing(names: Iterable[str]) -> Rejection:
     )
 
 
-def _processed(value: object, rule: FieldRule, hashing: Hashing) -> object:
-    """The value to be sent, a Rejection, or None where nothing is left of it."""
+def _processed(value: object, rule: FieldRule, hashing: Hashing, *, rejects: bool) -> object:
+    """The value to be sent, a Rejection, or None where nothing is left of it. rejects: rather than drop what is not valid."""
     if isinstance(value, list) and (rule.hash or rule.identifier):
-        return _several(value, rule, hashing)
-    if rule.hash:
-        return _hashed(value, rule, hashing)
-    return _plain(value, rule)
+        return _several(value, rule, hashing, rejects=rejects)
+    return _single(value, rule, hashing, rejects=rejects)
 
 
-def _several(values: list[object], rule: FieldRule, hashing: Hashing) -> object:
+def _single(value: object, rule: FieldRule, hashing: Hashing, *, rejects: bool) -> object:
+    return _hashed(value, rule, hashing, rejects=rejects) if rule.hash else _plain(value, rule, rejects=rejects)
+
+
+def _several(values: list[object], rule: FieldRule, hashing: Hashing, *, rejects: bool) -> object:
     """A list where one value is meant: its first, all of it, or a refusal."""
     there = [value for value in values if value is not None and value != ""]
     if rule.multiple == "reject" and len(there) > 1:
         return _invalid(rule, "multiple", "holds several values, and one is all it may have")
     made: list[object] = []
     for value in there:
-        one = _hashed(value, rule, hashing) if rule.hash else _plain(value, rule)
+        one = _single(value, rule, hashing, rejects=rejects)
         if isinstance(one, Rejection):
             return one
         if one is not None and one != "":
@@ -139,7 +136,7 @@ def _several(values: list[object], rule: FieldRule, hashing: Hashing) -> object:
     return made if rule.multiple == "all" else None
 
 
-def _hashed(value: object, rule: FieldRule, hashing: Hashing) -> object:
+def _hashed(value: object, rule: FieldRule, hashing: Hashing, *, rejects: bool) -> object:
     text = _text_of(value)
     if text is None or len(text) > HASHED_CHARS_MAX:
         what = "is a list or an object" if text is None else f"has more than {HASHED_CHARS_MAX} characters"
@@ -164,13 +161,13 @@ def _hashed(value: object, rule: FieldRule, hashing: Hashing) -> object:
             message=f"`{rule.key}` is not hashed, but hashing is off; send a {rule.hash} digest, or switch hashing on.",
             details={"fields": [rule.key]},
         )
-    checked = _plain(text, rule)
+    checked = _plain(text, rule, rejects=rejects)
     if not isinstance(checked, str) or not checked:
         return checked
     return digest_of(checked, rule.hash, rule.hash_encoding)
 
 
-def _plain(value: object, rule: FieldRule) -> object:
+def _plain(value: object, rule: FieldRule, *, rejects: bool) -> object:
     """Normalised and validated; lists and objects that are no identifiers stay as they are."""
     if rule.normalize is not None and not isinstance(value, (list, dict)):
         text = _text_of(value)
@@ -180,7 +177,7 @@ def _plain(value: object, rule: FieldRule) -> object:
             return None
     for name, test in rule.validate:
         if not test(value):
-            if rule.required or rule.on_invalid == "reject":
+            if rejects:
                 return _invalid(rule, name, f"is not valid ({name})")
             return None
     return value

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 import msgspec
 
+from gateway.destinations.http_audience.definition import BASE_URL, CREATE, EXTERNAL_ID, LIST_NAME, TOKEN_URL
 from gateway.destinations.http_audience.format_access import (
     host_of,
     read_asked_address,
@@ -23,6 +24,8 @@ from gateway.destinations.http_audience.format_fields import read_fields, read_s
 from gateway.destinations.http_audience.found import Findings, listed, step
 from gateway.destinations.http_audience.shape import (
     ACTION_NAMES,
+    AUDIENCE_ID,
+    AUDIENCE_NAME,
     ActionName,
     ActionRule,
     DefinitionFile,
@@ -35,6 +38,7 @@ from gateway.destinations.http_audience.shape import (
     TargetKey,
     names_read,
 )
+from gateway.destinations.http_audience.templates import TextTemplate
 
 KIND: Final = "http_audience"
 SAMPLES_MAX: Final = 200
@@ -73,6 +77,7 @@ def read_definition(found: Findings) -> DefinitionFile | None:
     settings = read_settings(found, file)
     login = read_login(found, file, allow_http=allow_http)
     limits = read_limits(found, file)
+    _check_own_settings(found, settings, login, limits)
     around = Surroundings(
         base_url=base_url,
         hosts=limits.allow_hosts,
@@ -86,7 +91,8 @@ def read_definition(found: Findings) -> DefinitionFile | None:
     fields, target = read_fields(found, file), read_target(found, file)
     actions = read_actions(found, file, around)
     lists = read_lists(found, file, around)
-    _check_names(found, fields, target, settings, actions, (lists.get, lists.create, lists.delete))
+    _check_entry_names(found, target, makes_lists=lists.create is not None)
+    _check_names(found, fields, target, settings, actions, (lists.get, lists.create, lists.delete), headers)
     capabilities = read_capabilities(found, file, frozenset(actions))
     made = DefinitionFile(
         slug=slug,
@@ -163,6 +169,29 @@ def _spoken(name: str) -> str:
     return " ".join(word.capitalize() for word in words if word) or name
 
 
+def _check_own_settings(found: Findings, settings: tuple[SettingKey, ...], login: Login, limits: Limits) -> None:
+    """The addresses that every definition has as settings are nobody else's names."""
+    own = {BASE_URL: "the file's address", TOKEN_URL: "the address of `auth.token_url`"}
+    if "://" not in login.texts.get(TOKEN_URL, ""):
+        del own[TOKEN_URL]
+    for name, meaning in own.items():
+        if name in {one.key for one in settings}:
+            found.add(f"/settings/{name}", f"`{name}` is a setting of this definition already; it replaces {meaning}.")
+        if name in _secret_names(login, limits):
+            found.add(
+                "/auth", f"`{name}` names a secret here and is the setting that replaces {meaning}.", "Rename it."
+            )
+
+
+def _check_entry_names(found: Findings, target: tuple[TargetKey, ...], *, makes_lists: bool) -> None:
+    """Under these names an entry of `audiences` gives what all destinations share."""
+    keys = {one.key for one in target}
+    shared = {EXTERNAL_ID: AUDIENCE_ID in keys, LIST_NAME: AUDIENCE_NAME in keys or makes_lists, CREATE: makes_lists}
+    for name, is_taken in shared.items():
+        if is_taken and name in keys:
+            found.add(f"/target/{name}", f"`{name}` has a meaning of its own in `audiences`.", "Rename it.")
+
+
 def _check_token_url(found: Findings, login: Login, around: Surroundings) -> None:
     url = login.texts.get("token_url", "")
     if not url or url.startswith("/") or not around.base_url or "://" not in url:
@@ -182,6 +211,7 @@ def _check_names(
     settings: tuple[SettingKey, ...],
     actions: dict[str, ActionRule],
     lists: tuple[RequestRule | None, ...],
+    headers: tuple[tuple[str, TextTemplate], ...],
 ) -> None:
     """What requests look up against what is declared: unknown targets and settings are errors, fields warnings."""
     known = {one.key for one in target} | GIVEN_TARGET
@@ -198,29 +228,38 @@ def _check_names(
                 fields[field].is_sent_in(one) for one, shared in actions.items() if shared is action
             ):
                 found.warn(pointer, f"`{field}` is used here, but `fields` does not list it for this action.")
-        _check_declared(found, action.requests, pointer, known, known_settings)
+        _check_declared(found, _read_by(action.requests), pointer, known, known_settings)
     for request in lists:
         if request is not None:
-            _check_declared(found, (request,), request.pointer, known, known_settings)
+            _check_declared(found, _read_by((request,)), request.pointer, known, known_settings)
+    for header, template in headers:
+        read = [(path[0], path[1] if len(path) > 1 else "*") for path in template.paths]
+        pointer = f"/headers{step(header)}"
+        _check_declared(found, read, pointer, known, known_settings)
+        if any(root == "steps" for root, _ in read):
+            found.add(pointer, "These headers go out with the first step too, which has saved nothing.")
     if own and "*" not in used:
         for field in fields:
             if field not in used:
                 found.warn(f"/fields{step(field)}", f"`{field}` is declared, but no action uses it.")
 
 
+def _read_by(requests: tuple[RequestRule, ...]) -> list[tuple[str, str]]:
+    return [(root, key) for root in ("connection", "settings") for key in names_read(requests, root)]
+
+
 def _check_declared(
-    found: Findings, requests: tuple[RequestRule, ...], pointer: str, known: set[str], known_settings: set[str]
+    found: Findings, read: list[tuple[str, str]], pointer: str, known: set[str], known_settings: set[str]
 ) -> None:
-    for key in names_read(requests, "connection"):
-        if key not in known and key != "*":
-            found.add(pointer, f"`connection.{key}` is used here, but it is not declared in `target`.", "Add it there.")
-    for key in names_read(requests, "settings"):
-        if key not in known_settings and key != "*":
-            found.add(pointer, f"`settings.{key}` is used here, but it is not declared in `settings`.", "Add it there.")
+    """read: root and name of what is looked up there."""
+    for root, names, place in (("connection", known, "target"), ("settings", known_settings, "settings")):
+        for key in [key for one, key in read if one == root and key not in names and key != "*"]:
+            found.add(pointer, f"`{root}.{key}` is used here, but it is not declared in `{place}`.", "Add it there.")
 
 
 def _samples(found: Findings, file: Mapping[str, object], actions: dict[str, ActionRule]) -> tuple[Sample, ...]:
     samples: list[Sample] = []
+    seen: set[str] = set()
     for index, entry in enumerate(listed(found, file, "samples", "", most=SAMPLES_MAX)):
         pointer = f"/samples/{index}"
         members = found.table(entry, pointer, ("id", "action", "fields", "rejected"), what="a sample")
@@ -233,9 +272,13 @@ def _samples(found: Findings, file: Mapping[str, object], actions: dict[str, Act
         if not isinstance(fields, dict):
             found.add(pointer, "A sample has `fields`, an object of values.")
             continue
+        sample_id = found.text(members, "id", pointer, default=f"sample-{index + 1}")
+        if sample_id in seen:
+            found.add(f"{pointer}/id", f"`{sample_id}` is another sample's id already.")
+        seen.add(sample_id)
         samples.append(
             Sample(
-                id=found.text(members, "id", pointer, default=f"sample-{index + 1}"),
+                id=sample_id,
                 action=cast("ActionName", action),
                 fields=fields,
                 rejected=found.text(members, "rejected", pointer, default=""),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from gateway.destinations.http_audience.format_access import address_problem, host_of, read_headers, read_template
-from gateway.destinations.http_audience.format_answers import compile_expression, read_response, read_save
+from gateway.destinations.http_audience.format_answers import compile_expression, read_response, read_save, saved_lists
 from gateway.destinations.http_audience.found import Findings, entries, listed, step, whole
 from gateway.destinations.http_audience.shape import (
     ACTION_NAMES,
@@ -19,6 +19,7 @@ from gateway.destinations.http_audience.shape import (
     RequestRule,
     ResponseRule,
     SessionRule,
+    names_read,
 )
 from gateway.destinations.http_audience.templates import TextTemplate, is_path_literal
 from gateway.destinations.http_audience.tree_checks import compile_body
@@ -116,6 +117,7 @@ def _action(
         requests = () if one is None else (one,)
     session = _session(found, name, members, pointer)
     _check_session(found, requests, has_session=session is not None)
+    _check_saved(found, requests)
     if not requests:
         return None
     return ActionRule(
@@ -161,6 +163,20 @@ def _check_session(found: Findings, requests: tuple[RequestRule, ...], *, has_se
                         f"`{'.'.join(path)}` is nothing here.",
                         f"A session has {', '.join(SESSION_KEYS)}.",
                     )
+
+
+def _check_saved(found: Findings, requests: tuple[RequestRule, ...]) -> None:
+    """`$.steps` holds what the steps before saved, and nothing else."""
+    saved: set[str] = set()
+    for request in requests:
+        for name in names_read((request,), "steps"):
+            if name not in saved and name != "*":
+                found.add(
+                    request.pointer,
+                    f"`steps.{name}` is used here, but no step before it saves it.",
+                    f"Saved by then: {', '.join(f'`{one}`' for one in sorted(saved)) or 'nothing'}.",
+                )
+        saved |= request.save.keys()
 
 
 def _steps(
@@ -237,6 +253,7 @@ def read_request(
         format=cast("Format", format_name),
         response=read_response(found, members, pointer, response),
         save=read_save(found, members, pointer),
+        saves_lists=saved_lists(members),
         stop_when=compile_expression(found, members["stop_when"], f"{pointer}/stop_when")
         if "stop_when" in members
         else None,
@@ -329,6 +346,7 @@ def read_lists(found: Findings, file: Mapping[str, object], around: Surroundings
         request = None
         if members is not None:
             request = read_request(found, members, pointer, around, ResponseRule(), one_record=False)
+            _check_saved(found, () if request is None else (request,))
             if name != "delete" and request is not None and "audience_id" not in request.save:
                 found.add(
                     pointer, "`save` must tell where the list's id stands.", 'Add `"save": {"audience_id": "body.id"}`.'

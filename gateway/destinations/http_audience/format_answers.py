@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -34,6 +36,8 @@ _RESPONSE: Final = (
     "success", "ok_statuses", "record_errors", "record_ids", "retry_statuses", "auth_statuses", "split_statuses", "retry_when",
     "auth_when", "whole_when", "async", "remember",
 )  # fmt: skip
+_LISTS: Final = ("projection", "filter_projection", "value_projection", "flatten", "multi_select_list")
+_INTO_BODY: Final = re.compile(r"\bbody\s*[.\[]")
 _POINTING: Final = ("index", "index_base", "match", "in_order")
 
 
@@ -50,6 +54,7 @@ def read_response(
         return base
     return ResponseRule(
         success=_optional(found, members, "success", at) if "success" in members else base.success,
+        success_needs_json=_looks_into_body(members["success"]) if "success" in members else base.success_needs_json,
         ok_statuses=_ok_statuses(found, members, at) if "ok_statuses" in members else base.ok_statuses,
         record_errors=_record_errors(found, members, at) if "record_errors" in members else base.record_errors,
         record_ids=_record_ids(found, members, at) if "record_ids" in members else base.record_ids,
@@ -75,6 +80,27 @@ def read_save(found: Findings, owner: Mapping[str, object], pointer: str) -> dic
         if expression is not None:
             saved[name] = expression
     return saved
+
+
+def saved_lists(owner: Mapping[str, object]) -> frozenset[str]:
+    """Names in `save` whose expressions give lists, by what they are made of; read after `read_save`, which reports."""
+    save = owner.get("save")
+    texts = save.items() if isinstance(save, dict) else ()
+    names: set[str] = set()
+    for name, text in texts:
+        with contextlib.suppress(
+            jmespath.exceptions.JMESPathError, RecursionError, ValueError, TypeError, AttributeError
+        ):
+            if _gives_list(jmespath.compile(text).parsed):
+                names.add(str(name))
+    return frozenset(names)
+
+
+def _gives_list(node: Mapping[str, object]) -> bool:
+    children = node["children"]
+    if node["type"] in ("subexpression", "pipe") and isinstance(children, list) and children:
+        return _gives_list(children[-1])
+    return node["type"] in _LISTS
 
 
 def compile_expression(found: Findings, text: object, pointer: str) -> Expression | None:
@@ -106,6 +132,11 @@ def compile_expression(found: Findings, text: object, pointer: str) -> Expressio
 
 def _optional(found: Findings, members: Mapping[str, object], key: str, pointer: str) -> Expression | None:
     return compile_expression(found, members[key], f"{pointer}/{key}") if key in members else None
+
+
+def _looks_into_body(expression: object) -> bool:
+    """Whether an expression reads members of the body, not the body as a text."""
+    return _INTO_BODY.search(str(expression)) is not None
 
 
 def _required(found: Findings, members: Mapping[str, object], key: str, pointer: str) -> Expression | None:

@@ -305,8 +305,6 @@ def read_settings(found: Findings, file: Mapping[str, object]) -> tuple[SettingK
         )
         if members is None or not _is_key(found, key, pointer):
             continue
-        if key == "base_url":
-            found.add(pointer, "`base_url` is a setting of every definition already; it replaces the file's.")
         secret = found.flag(members, "secret", pointer, default=False)
         default = _optional_text(found, members, "default", pointer)
         if secret and default is not None:

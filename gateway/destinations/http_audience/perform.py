@@ -19,6 +19,7 @@ from gateway.destinations.http_audience.fields import Record, Rejection, prepare
 from gateway.destinations.http_audience.format_access import address_problem
 from gateway.destinations.http_audience.login import LoginError, login_headers
 from gateway.destinations.http_audience.shape import OAUTH_LOGINS, Capabilities, DefinitionFile, Hashing, Limits
+from gateway.destinations.http_audience.target import entry_warnings
 from gateway.destinations.http_audience.tokens import TokenRefusedError
 from gateway.destinations.http_audience.wire import Access, non_secret
 from gateway.destinations.tls import TlsError
@@ -81,6 +82,10 @@ class HttpAudience:
                 self.file.limits.tls, secret=lambda name: self._secret(name, settings), variables=self._variables
             )
         return problems
+
+    def audience_warnings(self, entry: dict[str, object]) -> Sequence[str]:
+        """A list's id, its name, a region that do not look as the definition says they do."""
+        return entry_warnings(self.file, entry)
 
     def success_answer(self, request: Request) -> Answer:
         """A token where one is asked for, else an answer that counts as success whatever the definition looks for."""

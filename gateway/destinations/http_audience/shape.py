@@ -62,6 +62,10 @@ class FieldRule(msgspec.Struct, frozen=True, kw_only=True):
         """Whether records of this action must have a value."""
         return self.required and self.is_sent_in(action) and (self.required_in is None or action in self.required_in)
 
+    def rejects_in(self, action: str) -> bool:
+        """Whether a value that is not valid refuses the record, rather than being dropped."""
+        return self.on_invalid == "reject" or self.is_required_in(action)
+
     def is_sent_in(self, action: str) -> bool:
         """Whether records of this action have the field at all."""
         return self.actions is None or action in self.actions
@@ -138,9 +142,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How one request's answer is read. retry_when, auth_when, whole_when: what a refusal means, where its status does not say."""
+    """How one request's answer is read. retry_when, auth_when, whole_when: what a refusal means, where its status does not say.
+
+    success_needs_json: `success` looks into the body, so that a body that is no JSON says neither yes nor no.
+    """
 
     success: Expression | None = None
+    success_needs_json: bool = False
     ok_statuses: Mapping[str, frozenset[int]] = MappingProxyType({})
     record_errors: RecordErrors | None = None
     record_ids: RecordIds | None = None
@@ -169,6 +177,7 @@ class RequestRule(msgspec.Struct, frozen=True, kw_only=True):
 
     address: the path as text, absolute or not; upload: a whole address that an earlier step's answer gives.
     stop_when: on an answer that went well: the steps behind this one have nothing to do.
+    saves_lists: names in `save` whose expressions give lists.
     is_foreign: the address is absolute, so neither the login nor the file's headers go there.
     """
 
@@ -184,6 +193,7 @@ class RequestRule(msgspec.Struct, frozen=True, kw_only=True):
     format: Format = "json"
     response: ResponseRule = ResponseRule()
     save: Mapping[str, Expression] = NOTHING
+    saves_lists: frozenset[str] = frozenset()
     stop_when: Expression | None = None
 
     @property
@@ -366,6 +376,7 @@ def names_read(requests: tuple[RequestRule, ...], root: str) -> list[str]:
     found: dict[str, None] = {}
     for request in requests:
         templates = [request.address, *(one for _, one in (*request.query, *request.headers))]
+        templates += [request.response.job.path] if request.response.job is not None else []
         for paths in (*(template.paths for template in templates), request.body.paths if request.body else ()):
             for path in paths:
                 if path[0] == root:

@@ -57,6 +57,16 @@ def facts_of(
     )
 
 
+def entry_warnings(file: DefinitionFile, entry: Mapping[str, object]) -> list[str]:
+    """What an entry of `audiences` names that its list can never have; the rest may come with the events."""
+    given = {key.key: _text_of(_given(key.key, entry, "")) for key in file.target}
+    return [
+        f"`{_entry_name(key.key)}` ({key.label}) does not fit `{key.pattern}`, so nothing can be sent; mend it."
+        for key in file.target
+        if key.fits is not None and given[key.key] and not key.fits(given[key.key])
+    ]
+
+
 def given_id(entry: Mapping[str, object], external_id: str) -> str:
     """The list's id as far as it is known without asking anybody, and may keep a list from being made: the event's may not."""
     return _text_of(entry.get(EXTERNAL_ID) or entry.get(AUDIENCE_ID) or external_id)

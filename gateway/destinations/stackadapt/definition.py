@@ -217,8 +217,8 @@ CORRECTIONS: Final = (
     ),
     Correction(
         name=CHECK_ADVERTISER_ID,
-        reason="The advertiser id is written into the document without quotes, so any text got in, and a deletion sent `NaN`. "
-        "Only digits are accepted; anything else is an error before any request.",
+        reason="The advertiser id is written into the document without quotes, so any text got in, and a deletion "
+        "went to the number it began with, or to `NaN`. Only digits are accepted; anything else is an error before any request.",
     ),
     Correction(
         name=OBJECTS_AS_TEXT,

@@ -116,9 +116,10 @@ def inferred_type(value: object) -> str:
     return "NUMBER" if is_number(value) else _NOT_STRING
 
 
-def reserved_names(payload: Payload) -> frozenset[object]:
+def reserved_names(payload: Payload) -> frozenset[str]:
     """Names that stand for the audience itself and therefore never become properties."""
-    return frozenset({payload.get("segment_computation_key"), payload.get("segment_computation_id")})
+    names = (payload.get("segment_computation_key"), payload.get("segment_computation_id"))
+    return frozenset([name for name in names if isinstance(name, str)])
 
 
 def properties_of(payload: Payload) -> Sequence[Mapping[str, object]]:

@@ -45,6 +45,7 @@ UPSERT_FIELDS: Final = ("upsertProfileMapping", "upsertProfiles", "upsertExterna
 DELETE_FIELD: Final = "deleteProfilesWithExternalIds"
 
 _DIGITS = re.compile(rf"[0-9]{{1,{ADVERTISER_DIGITS_MAX}}}")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _encode_texts = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -124,10 +125,14 @@ def advertiser_of(payload: Record, settings: Record) -> str:
 def advertiser_literal(given: str, corrections: frozenset[str], *, in_deletion: bool = False) -> str | None:
     """The id as it is written into the document; None when it is no id and the check is on.
 
-    With the check off it goes in as it is, in a deletion as JavaScript's number of it, which may be `NaN`.
+    With the check off it goes in as it is, in a deletion as JavaScript's `parseInt` of it: the whole number it begins with
+    (of `12a` another advertiser's), else `NaN`.
     """
     if CHECK_ADVERTISER_ID not in corrections:
-        return number_text(text_number(given)) if in_deletion else given
+        if not in_deletion:
+            return given
+        beginning = _WHOLE_NUMBER.match(trim(given))
+        return number_text(text_number(beginning[0])) if beginning else "NaN"
     digits = trim(given)
     if not _DIGITS.fullmatch(digits):
         return None

@@ -74,5 +74,6 @@ def _wanted(given: dict[str, object], key: str, session: Session) -> tuple[str, 
 
 def _note_key(kind: str, session: Session, account: object, name: str) -> str:
     """Of bounded length, whatever the name."""
-    content = msgspec.json.encode([base_url(session.settings), to_text(account), name])
-    return f"audience_{kind}/{hashlib.sha256(content).hexdigest()}"
+    # Half a surrogate pair goes out as another sign, too: see `wire.py`.
+    parts = [text.encode("utf-8", "replace").decode() for text in (base_url(session.settings), to_text(account), name)]
+    return f"audience_{kind}/{hashlib.sha256(msgspec.json.encode(parts)).hexdigest()}"

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
 
 from gateway.core.audience_ids import PREFIX as OWN_ID_PREFIX
-from gateway.core.identifiers import is_hex_digest, is_zeroed_device_id, sha256_hex, trim_lower
-from gateway.core.javascript import is_truthy, json_string, json_text, text_number, to_text, trim
+from gateway.core.javascript import is_truthy, json_text, text_number, to_text, trim
 from gateway.core.outcomes import Refused
 from gateway.destinations.base import Owed
-from gateway.destinations.taboola.definition import CHECK_AUDIENCE_ID, DROP_ZERO_DEVICE_ID, LOWER_TRIM_EMAIL
+from gateway.destinations.taboola.clusters import Identifier, identifiers_of
+from gateway.destinations.taboola.definition import CHECK_AUDIENCE_ID
 
 AUDIENCE_ID_DIGITS_MAX: Final = 18  # ours: ids fit a signed 64-bit integer
 
 Operation = Literal["ADD", "REMOVE"]
-Identifier = tuple[str, str]  # (type, user_id)
-Record = Mapping[str, object]
-
-EMAIL: Final = "EMAIL_ID"
-DEVICE: Final = "DEVICE_ID"
 
 _AUDIENCE_ID = re.compile(rf"0*([1-9][0-9]{{0,{AUDIENCE_ID_DIGITS_MAX - 1}}})")
 _ACCOUNT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -49,6 +43,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     position: of the delivery in its batch. account: Taboola's account id, as given.
     audience: the audience's number as it stands in JSON; empty where it must be made first, under the name `key` gives.
+    audience_text: what the number was read from, where each writing of it has a request of its own; else empty.
     event_audience: used where `creates` and nothing was made before.
     """
 
@@ -57,6 +52,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     identifiers: tuple[Identifier, ...]
     account: str
     audience: str
+    audience_text: str = ""
     event_audience: str = ""
     creates: bool = False
     key: str = ""
@@ -88,6 +84,8 @@ def change_of(position: int, owed: Owed, corrections: frozenset[str]) -> Change 
         identifiers=identifiers,
         account=account,
         audience="" if creates else audience,
+        # Unchecked ids are no numbers yet: the reference groups people by the text, and makes `null` of many.
+        audience_text="" if creates or CHECK_AUDIENCE_ID in corrections else given or "",
         event_audience=audience if creates else "",
         creates=creates,
         key=owed.audience_key or to_text(payload.get("segment_computation_key") or ""),
@@ -105,48 +103,6 @@ def is_add(owed: Owed) -> bool:
     flags = owed.payload.get("traits_or_props")
     key = owed.payload.get("segment_computation_key")
     return isinstance(flags, dict) and isinstance(key, str) and is_truthy(flags.get(key))
-
-
-# --- The person ---
-
-
-def identifiers_of(payload: Record, corrections: frozenset[str]) -> tuple[Identifier, ...]:
-    """None, one or two: the e-mail address hashed, then the device id as it is."""
-    found: list[Identifier] = []
-    email = _email_id(_text(payload.get("user_email")), corrections)
-    if email:
-        found.append((EMAIL, email))
-    device = _text(payload.get("device_id"))
-    if device and not (DROP_ZERO_DEVICE_ID in corrections and is_zeroed_device_id(device)):
-        found.append((DEVICE, device))
-    return tuple(found)
-
-
-def _email_id(given: str, corrections: frozenset[str]) -> str:
-    """64 hexadecimal digits stay as they are, in either case; anything else is hashed, an address or not."""
-    if is_hex_digest(given):
-        return given
-    address = trim_lower(given) if LOWER_TRIM_EMAIL in corrections else given
-    return sha256_hex(address) if address else ""
-
-
-def cluster_text(identifiers: tuple[Identifier, ...]) -> str:
-    """All identifiers of one person in one event, as JSON."""
-    entries = [
-        f'{{"user_id":{json_string(user_id)},"type":"{kind}","is_hashed":{"true" if kind == EMAIL else "false"}}}'
-        for kind, user_id in identifiers
-    ]
-    return f'{{"cluster":[{",".join(entries)}]}}'
-
-
-def member_of(payload: Record, corrections: frozenset[str]) -> dict[str, object] | None:
-    """What Taboola gets for this one person, as a value: the cluster; None where there is nobody to name."""
-    identifiers = identifiers_of(payload, corrections)
-    if not identifiers:
-        return None
-    return {
-        "cluster": [{"user_id": user_id, "type": kind, "is_hashed": kind == EMAIL} for kind, user_id in identifiers]
-    }
 
 
 # --- The audience ---
@@ -182,8 +138,3 @@ def account_id_warning(account_id: str) -> str:
     derived = re.sub(r"[^a-z0-9]", "", account_id.lower())
     mend = f" Should it be `{derived}`?" if derived else ""
     return f"`account_id` is usually small letters, digits and single dashes, such as `demo-advertiser`.{mend}"
-
-
-def _text(value: object) -> str:
-    """A payload's text; what a member question may hold besides counts as JavaScript's text of it."""
-    return "" if value is None or value is False else to_text(value)

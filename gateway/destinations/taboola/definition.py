@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.definitions import Action, Choice, Correction, Definition, Field, first_of
+from gateway.destinations.taboola.clusters import DROP_ZERO_DEVICE_ID, LOWER_TRIM_EMAIL, identifiers_of
 
 BASE_URL: Final = "https://backstage.taboola.com/backstage"
 INTEGRATION_SOURCE: Final = "segment.com"
 BATCH_SIZE: Final = 1000  # the reference's
 BATCH_SIZE_MAX: Final = 100_000  # users a call, as Taboola recommends
 
-LOWER_TRIM_EMAIL: Final = "lower_trim_email"
 LAST_OPERATION_WINS: Final = "last_operation_wins"
 CHECK_AUDIENCE_ID: Final = "check_audience_id"
-DROP_ZERO_DEVICE_ID: Final = "drop_zero_device_id"
 
 
 SETTINGS: Final = (
@@ -211,6 +210,15 @@ CORRECTIONS: Final = (
     ),
 )
 
+
+class SyncAudience(Action, frozen=True, kw_only=True):
+    """The one action. Taboola knows people by an e-mail hash or a device id."""
+
+    def names_somebody(self, payload: dict[str, object], corrections: frozenset[str]) -> bool:
+        """One of the two is there."""
+        return bool(identifiers_of(payload, corrections))
+
+
 DEFINITION: Final = Definition(
     slug="taboola",
     title="Taboola (Actions)",
@@ -218,7 +226,7 @@ DEFINITION: Final = Definition(
     description="Adds people to and removes them from Taboola first party audiences, by hashed e-mail and mobile device id.",
     settings=SETTINGS,
     actions=(
-        Action(
+        SyncAudience(
             slug="syncAudience",
             title="Sync Audience",
             description="Each event adds or removes one person's identifiers in one audience.",

@@ -21,7 +21,8 @@ from gateway.destinations.attempt_lines import in_one_line
 from gateway.destinations.base import AudienceFound, AudienceWanted, Batch, Context, Performed
 from gateway.destinations.taboola import audiences
 from gateway.destinations.taboola.answers import Created, Token, blames_audience, read_accounts, read_users
-from gateway.destinations.taboola.changes import Change, account_id_warning, change_of, member_of
+from gateway.destinations.taboola.changes import Change, account_id_warning, change_of
+from gateway.destinations.taboola.clusters import member_of
 from gateway.destinations.taboola.definition import DEFINITION
 from gateway.destinations.taboola.session import Session
 from gateway.destinations.taboola.wire import Call, accounts_request, base_url, calls_of, success_answer, users_request
@@ -78,12 +79,6 @@ class Taboola:
     async def perform(self, batch: Batch, context: Context) -> Performed:
         """One request for each operation on each audience, after a call for a token or an audience where one is needed."""
         return await _Performance(batch, context, self._locks).run()
-
-    async def create_audience(
-        self, settings: dict[str, object], given: dict[str, object], *, key: str, name: str, context: Context
-    ) -> Created | Outcome:
-        """Create an audience by hand, or find the one of its name. given: account_id, ttl_in_hours, exclude_from_campaigns."""
-        return await audiences.create({**given, "name": name}, key, Session(settings, context), context)
 
     async def keep_audience(
         self, verb: Literal["find", "create", "delete"], wanted: AudienceWanted, context: Context

@@ -96,5 +96,6 @@ class Session:
 
 def _login(settings: dict[str, object]) -> bytes:
     """Which credentials where, without holding them."""
-    parts = [base_url(settings), to_text(settings.get("client_id", "")), to_text(settings.get("client_secret", ""))]
+    given = (base_url(settings), to_text(settings.get("client_id", "")), to_text(settings.get("client_secret", "")))
+    parts = [text.encode("utf-8", "surrogatepass") for text in given]
     return hashlib.sha256(msgspec.json.encode(parts)).digest()

@@ -13,8 +13,9 @@ from gateway.core.http_messages import Answer, Request
 from gateway.core.javascript import json_string, json_text, to_text
 from gateway.core.payloads import PayloadError, compile_check
 from gateway.destinations.taboola.answers import success_answer as _success_answer
-from gateway.destinations.taboola.changes import Change, Identifier, Operation, Record, cluster_text
-from gateway.destinations.taboola.changes import member_of as member_of  # noqa: PLC0414 - part of what the wire offers
+from gateway.destinations.taboola.changes import Change, Operation
+from gateway.destinations.taboola.clusters import Identifier, Record, cluster_text
+from gateway.destinations.taboola.clusters import member_of as member_of  # noqa: PLC0414 - part of what the wire offers
 from gateway.destinations.taboola.definition import (
     BASE_URL,
     CREATION_SETTINGS,
@@ -50,10 +51,11 @@ def calls_of(changes: Sequence[Change], corrections: frozenset[str]) -> list[Cal
     changes: in order, every one with its audience known. People stand in the order of their changes.
     """
     kept = _last_ones(changes) if LAST_OPERATION_WINS in corrections else [_Kept(change) for change in changes]
-    groups: dict[Operation, dict[tuple[str, str], list[_Kept]]] = {}
+    groups: dict[Operation, dict[tuple[str, str, str], list[_Kept]]] = {}
     for one in kept:
         audiences = groups.setdefault(one.change.operation, {})
-        audiences.setdefault((one.change.account, one.change.audience), []).append(one)
+        change = one.change
+        audiences.setdefault((change.account, change.audience, change.audience_text), []).append(one)
     return [
         Call(
             account=account,
@@ -63,7 +65,7 @@ def calls_of(changes: Sequence[Change], corrections: frozenset[str]) -> list[Cal
             positions=tuple(position for one in people for position in one.positions),
         )
         for operation, audiences in groups.items()
-        for (account, audience), people in audiences.items()
+        for (account, audience, _text), people in audiences.items()
     ]
 
 

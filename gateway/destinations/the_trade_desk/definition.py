@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.definitions import Action, Choice, Correction, Definition, Field
+from gateway.destinations.the_trade_desk.lines import EMAIL, HASHED, member_line
 
 API_BASE_URL: Final = "https://api.thetradedesk.com/v3"
 DATA_PROVIDER_ID: Final = "twilio"  # the reference's
@@ -12,8 +13,6 @@ BATCH_SIZE: Final = 100_000  # the reference's; carried only, one run is one lis
 
 NO_TOKEN_AT_UPLOAD: Final = "no_token_at_upload"  # noqa: S105 - the name of a switch
 
-EMAIL: Final = "Email"
-HASHED: Final = "EmailHashedUnifiedId2"
 PII_TYPES: Final = (EMAIL, HASHED)
 REGIONS: Final = ("US", "EU", "APAC")
 
@@ -182,6 +181,15 @@ CORRECTIONS: Final = (
     ),
 )
 
+
+class SyncAudience(Action, frozen=True, kw_only=True):
+    """The one action. The Trade Desk knows people by the lines of a file."""
+
+    def names_somebody(self, payload: dict[str, object], corrections: frozenset[str]) -> bool:
+        """The payload gives one."""
+        return member_line(payload, corrections) is not None
+
+
 DEFINITION: Final = Definition(
     slug="the-trade-desk-crm",
     title="The Trade Desk CRM",
@@ -189,7 +197,7 @@ DEFINITION: Final = Definition(
     description="Uploads the whole audience once a day as the content of one CRM data segment.",
     settings=SETTINGS,
     actions=(
-        Action(
+        SyncAudience(
             slug="syncAudience",
             title="Sync Audience to CRM Data Segment",
             description="All members' e-mail addresses, or their UID2 hashes, replace the segment's content.",

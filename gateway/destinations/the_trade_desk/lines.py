@@ -18,8 +18,9 @@ from gateway.core.identifiers import (
     sha256_base64,
 )
 from gateway.core.javascript import to_text
-from gateway.destinations.the_trade_desk.definition import EMAIL, HASHED
 
+EMAIL: Final = "Email"
+HASHED: Final = "EmailHashedUnifiedId2"
 BASE64_CHARS_MAX: Final = 88  # ours: a SHA-512; no longer value can be an identifier
 HEX_CHARS: Final = 64
 AT_US: Final = "at_us"  # what a snapshot adds to a payload

@@ -17,9 +17,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from gateway.core.identifiers import is_email
-from gateway.destinations.the_trade_desk.definition import EMAIL
 from gateway.destinations.the_trade_desk.lines import (
     AT_US_MAX,
+    EMAIL,
     address_keys,
     are_addresses,
     emails_of,

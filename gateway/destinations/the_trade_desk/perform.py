@@ -22,7 +22,7 @@ from gateway.destinations.the_trade_desk.calls import Calls
 from gateway.destinations.the_trade_desk.definition import DEFINITION
 from gateway.destinations.the_trade_desk.lines import email_of, member_line, person_key
 from gateway.destinations.the_trade_desk.list_run import BAD_ID, ListRun
-from gateway.destinations.the_trade_desk.segments import Connected
+from gateway.destinations.the_trade_desk.segments import Connected, How
 from gateway.destinations.the_trade_desk.wire import (
     api_base_url,
     foreseen,
@@ -35,6 +35,9 @@ _NOT_A_LIST: Final = (
     "The Trade Desk takes whole lists only, and this is a single change: nothing was sent. A run sends it."
 )
 _NOTHING_TO_DELETE: Final = "No segment of this audience is known, so there is none to delete."
+_ORIGINS: Final[dict[How, Literal["partner", "created", "kept"]]] = {
+    "verified": "partner", "adopted": "partner", "created": "created", "remembered": "kept",
+}  # fmt: skip
 _NO_SNAPSHOT: Final = "The run has no snapshot; nothing was sent."
 
 
@@ -102,20 +105,6 @@ class TheTradeDesk:
         outcome = await run.performed(context.snapshot, self._segment_locks)
         return run.told(outcome)
 
-    async def ensure_audience(
-        self, settings: dict[str, object], audience_settings: dict[str, object], *, key: str, context: Context
-    ) -> Connected | Outcome:
-        """Connect an audience: verify its `external_id` where it is given, else adopt or create the segment of its name.
-
-        audience_settings: region, external_id, name. key: the audience's, its name where they give none.
-        """
-        calls = Calls(settings, context)
-        given = _text(audience_settings.get("external_id"))
-        if given:
-            return await segments.verify(given, calls) if is_external_id(given) else Refused(reason=BAD_ID)
-        name = _text(audience_settings.get("name")) or key
-        return await segments.adopt_or_create(name, _text(audience_settings.get("region")), calls)
-
     async def keep_audience(
         self, verb: Literal["find", "create", "delete"], wanted: AudienceWanted, context: Context
     ) -> AudienceFound | Outcome:
@@ -141,7 +130,7 @@ class TheTradeDesk:
             found = await segments.adopt_or_create(name, region, calls)
         if not isinstance(found, Connected):
             return AudienceFound() if found is None else found
-        return AudienceFound(external_id=found.external_id, origin="created" if found.how == "created" else "partner")
+        return AudienceFound(external_id=found.external_id, origin=_ORIGINS[found.how])
 
     async def test(self, settings: dict[str, object], context: Context) -> Sequence[str]:
         """Ask for the advertiser's segments. The reference looks at the status only; ours wants a list, too."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Final
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -41,11 +41,14 @@ _OTHER_SUCCESS: Final = (
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
+How = Literal["verified", "remembered", "adopted", "created"]
+
+
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
-    """An audience's segment. how: verified, remembered, adopted or created."""
+    """An audience's segment, and how it was come by."""
 
     external_id: str
-    how: str
+    how: How
 
 
 async def verify(external_id: str, calls: Calls) -> Connected | Outcome:

@@ -21,7 +21,6 @@ from gateway.sandbox.list_partner import (
     OwnRefusal,
     RefusedError,
     faults_with,
-    is_texts,
     objects,
     words,
 )
@@ -64,9 +63,10 @@ class HubSpotRefusal(OwnRefusal, tag="refusal", frozen=True, kw_only=True):
 
 
 class HubSpotConfiguration(ListConfiguration, frozen=True, kw_only=True):
-    """token: who may call. contacts: emails that are contacts from the start. lists: static ones of contacts."""
+    """token: who may call; version: others are unknown. contacts: emails that are contacts from the start. lists: static ones."""
 
     token: Text = "sandbox-token"  # noqa: S105 - the sandbox guards nothing
+    version: Text = "2026-03"
     contacts: tuple[Text, ...] = ()
     lists: dict[str, Text] = msgspec.field(default_factory=lambda: {"4711": "Sandbox list"})
     calls_max: int | None = 190
@@ -115,16 +115,16 @@ class HubSpot(ListPartner[HubSpotConfiguration]):
         if call.bearer != self.configuration.token:
             raise RefusedError(REFUSALS["token"])
         match (call.method, *call.parts):
-            case ("POST", "crm", "objects", "2026-03", "contacts", "batch", "upsert" | "read" as verb):
+            case ("POST", "crm", "objects", self.configuration.version, "contacts", "batch", "upsert" | "read" as verb):
                 return self._batch(call.members(), is_upsert=verb == "upsert")
-            case ("GET", "crm", "lists", "2026-03", "object-type-id", "0-1", "name", name):
+            case ("GET", "crm", "lists", self.configuration.version, "object-type-id", "0-1", "name", name):
                 found = next((key for key, one in self.lists.items() if one.name == name), None)
                 return self._told(found) if found is not None else self._no_list()
-            case ("POST", "crm", "lists", "2026-03"):
+            case ("POST", "crm", "lists", self.configuration.version):
                 return self._create(call.members())
-            case ("PUT", "crm", "lists", "2026-03", list_id, "memberships", "add" | "remove" as verb):
+            case ("PUT", "crm", "lists", self.configuration.version, list_id, "memberships", "add" | "remove" as verb):
                 return self._members(list_id, call.json(), is_added=verb == "add")
-            case ("DELETE", "crm", "lists", "2026-03", list_id):
+            case ("DELETE", "crm", "lists", self.configuration.version, list_id):
                 return Answer(status=204) if self.lists.pop(list_id, None) is not None else self._no_list()
             case _:
                 raise RefusedError(_error(404, "OBJECT_NOT_FOUND", "There is nothing at this address."))
@@ -186,7 +186,7 @@ class HubSpot(ListPartner[HubSpotConfiguration]):
             return self._no_list()
         if kept.facts["processingType"] == "DYNAMIC":
             raise RefusedError(_error(400, "VALIDATION_ERROR", "The members of an active list cannot be changed."))
-        if not words(ids) or not is_texts(ids):
+        if not words(ids):
             raise RefusedError(_error(400, "VALIDATION_ERROR", "The body is a list of record ids."))
         known = [one for one in words(ids) if one in self.contacts]
         if is_added:

@@ -41,14 +41,19 @@ REFUSALS = {
         401, "API Key Invalid", "Your API key may be invalid, or you've attempted to access the wrong datacenter."
     ),
     "disabled": _problem(403, "User Disabled", "This account has been disabled."),
+    "blocked": Answer(
+        status=403,
+        headers=(("content-type", "text/html"),),
+        body=b"<html><head><title>Access Denied</title></head><body><h1>Access Denied</h1></body></html>",
+    ),
     "internal": _problem(500, "Internal Server Error", "An unexpected internal error has occurred."),
 }
 
 
 class MailchimpRefusal(OwnRefusal, tag="refusal", frozen=True, kw_only=True):
-    """A refusal of Mailchimp's: too many calls at a time, a bad key, a disabled account, its own trouble."""
+    """A refusal of Mailchimp's: too many calls at a time, a bad key, a disabled account, a flood of calls, its own trouble."""
 
-    case: Literal["rate", "key", "disabled", "internal"] = "rate"
+    case: Literal["rate", "key", "disabled", "blocked", "internal"] = "rate"
 
     def own_answer(self) -> Answer:
         """Its error body."""

@@ -22,7 +22,6 @@ from gateway.sandbox.list_partner import (
     RefusedError,
     faults_with,
     given,
-    is_texts,
     member,
     words,
 )
@@ -245,7 +244,7 @@ class Meta(ListPartner[MetaConfiguration]):
         """(identifiers, row) of the good ones, and how many there were."""
         schema, data = member(payload, "schema"), member(payload, "data")
         columns = words(schema)
-        if not columns or not is_texts(schema) or not set(columns) <= COLUMNS or not isinstance(data, list):
+        if not columns or not set(columns) <= COLUMNS or not isinstance(data, list):
             raise RefusedError(_error(400, 100, "(#100) param payload must have a schema of known keys and data"))
         if len(data) > ROWS_MAX:
             raise RefusedError(_error(400, 100, f"(#100) At most {ROWS_MAX} entries can be sent at once"))

@@ -116,6 +116,10 @@ class Salesforce(ListPartner[SalesforceConfiguration]):
             return self._token(call.form())
         if self._tokens.owner(call.bearer) is None:
             raise RefusedError(REFUSALS["session"])
+        if call.method == "POST" and not call.header("content-type").startswith("application/json"):
+            raise RefusedError(
+                _error(415, "UNSUPPORTED_MEDIA_TYPE", "The content type of the request is not supported.")
+            )
         match (call.method, *call.parts):
             case ("POST", "services", "data", self.configuration.version, "composite", "sobjects"):
                 records = objects(call.members().get("records"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.store.alert_rows import AlertRow, NoticeRow, WaitingCount, WaitingPage
+from gateway.store.sqlite.record_counts import WAITING
 from gateway.store.sqlite.session import Session
 
 ALERTS_ARE_TOLD = (
@@ -74,9 +75,9 @@ class AlertReads(Session):
         return {self._text(row[0]): row[1] for row in self._rows("SELECT lane, hold FROM lane WHERE hold <> ''")}
 
     def waiting_page(self, sync: int, *, after: int, rows: int) -> WaitingPage:
-        """How the records of the next members stand, behind a member; about `rows` of them are read."""
+        """How the records of the next members stand, behind a member; about `rows` of them are read, the settled ones not."""
         found = self._row(
-            "SELECT member FROM record WHERE sync = ? AND member > ? ORDER BY member LIMIT 1 OFFSET ?",
+            f"SELECT member FROM {WAITING} AND sync = ? AND member > ? ORDER BY member LIMIT 1 OFFSET ?",
             (sync, after, max(0, rows - 1)),
         )
         last = None if found is None else int(found[0])
@@ -84,8 +85,8 @@ class AlertReads(Session):
         unsure = WaitingCount()
         read = 0
         for operation, is_unsure, count, since_us in self._rows(
-            f"SELECT {_OPERATION} AS operation, state = 3 AS is_unsure, count(*), min({_SINCE}) FROM record "
-            "WHERE sync = ? AND member > ? AND member <= ? GROUP BY 1, 2",
+            f"SELECT {_OPERATION} AS operation, state = 3 AS is_unsure, count(*), min({_SINCE}) FROM {WAITING} "
+            "AND sync = ? AND member > ? AND member <= ? GROUP BY 1, 2",
             (sync, after, _MEMBER_MAX if last is None else last),
         ):
             read += count

@@ -114,7 +114,9 @@ def restore(folder: Path, data_folder: Path, *, replace: bool = False) -> Manife
     with contextlib.ExitStack() as held:
         if any(path.suffix != ".lock" for path in data_folder.iterdir()):
             if not replace:
-                raise StoreError(f"{data_folder} is not empty. Choose another folder, or say that it may be replaced.")
+                raise StoreError(
+                    f"{data_folder} is not empty. Choose another folder, or put aside what is there with `--replace`."
+                )
             writers = {writer_of(inbox) for inbox in inbox_files(data_folder)} | {0}
             for path in (data_folder / STATE_FILE, *(data_folder / f"inbox-{writer}" for writer in sorted(writers))):
                 held.callback(WriterLock(path).release)

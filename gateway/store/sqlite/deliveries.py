@@ -16,6 +16,13 @@ from gateway.store.rows import DeliveryRow, DeliveryState, NewDelivery
 from gateway.store.sqlite.places import pack_place, unpack_place
 from gateway.store.sqlite.session import Session, json_list, pieces
 
+DEAD_ARE_FOUND: Final = (
+    # In the order in which they came, so that a person's are brought back in it; and of a person who is deleted.
+    "CREATE INDEX delivery_dead_order ON delivery (lane) WHERE state = 2",
+    "CREATE INDEX delivery_dead_person ON delivery (lane, member) WHERE state = 2",
+)
+"""Migration."""
+
 DUE: Final = 0
 CLAIMED: Final = 1
 DEAD: Final = 2
@@ -44,11 +51,11 @@ class DeliveryReads(Session):
                     return []
                 condition += f" AND {column} = ?"
                 values.append(known)
-        # The few dead and claimed ones are found by their index; the others are nearly the whole table, read by id.
+        # The dead and the few claimed ones are found by their index; the others are nearly the whole table, read by id.
         source = "delivery NOT INDEXED"
         if state == "dead":
-            source, condition = "delivery INDEXED BY delivery_dead", f"state = 2 AND {condition}"
-        elif state == "claimed":
+            return self._dead(condition, values, lane, limit)
+        if state == "claimed":
             source, condition = "delivery INDEXED BY delivery_claimed", f"state = 1 AND {condition}"
         elif state:
             condition += " AND state IN (0, 3)"
@@ -58,6 +65,25 @@ class DeliveryReads(Session):
             (*values, limit),
         )
         return [self._delivery_row(row) for row in rows]
+
+    def _dead(self, condition: str, values: Sequence[object], lane: str, limit: int) -> list[DeliveryRow]:
+        """Dead ones by id: the first of each lane, merged where all lanes are meant."""
+        found: list[tuple[Any, ...]] = []
+        for one in [self._text_id(lane)] if lane else self._lanes_met():
+            found += self._rows(
+                f"SELECT {DELIVERY_COLUMNS} FROM delivery INDEXED BY delivery_dead_order WHERE state = 2 AND lane = ? "
+                f"AND {condition} ORDER BY id LIMIT ?",
+                (one, *values, limit),
+            )
+        return [self._delivery_row(row) for row in sorted(found)[:limit]]
+
+    def _lanes_met(self) -> list[int]:
+        return [row[0] for row in self._rows("SELECT lane FROM lane")]
+
+    def mappings_due(self, lane: str) -> list[str]:
+        """Mappings of a lane that have deliveries which wait to be claimed."""
+        known = self._text_id(lane)
+        return [] if known is None else [self._text(one) for one in self._mappings_due(known)]
 
     def delivery(self, delivery_id: int) -> DeliveryRow | None:
         """One that is still there (due, claimed or dead)."""
@@ -238,7 +264,7 @@ class DeliveryWrites(DeliveryOrder):
     def _forget_deliveries(self, member: int) -> None:
         """Drop a person's waiting and dead deliveries but deletes and a run's removals; what is in flight ends as it ends."""
         delete, erase, leave = self._intern("delete"), self._intern("erase"), self._intern("exit")
-        lanes = [row[0] for row in self._rows("SELECT lane FROM lane")]
+        lanes = self._lanes_met()
         for lane in lanes:
             self._run(
                 "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_order "
@@ -247,7 +273,7 @@ class DeliveryWrites(DeliveryOrder):
                 (lane, member, delete, erase, leave),
             )
             self._run(
-                "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_dead "
+                "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_dead_person "
                 "WHERE state = 2 AND lane = ? AND member = ?) AND operation NOT IN (?, ?)",
                 (lane, member, delete, erase),
             )

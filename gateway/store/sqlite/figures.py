@@ -5,13 +5,30 @@
 from __future__ import annotations
 
 from gateway.store.rows import AttemptRow
-from gateway.store.sqlite.records import _RECORD, _SETTLED, RecordReads, _record_row
+from gateway.store.sqlite.attempts import ATTEMPT_COLUMNS, AttemptReads
+from gateway.store.sqlite.record_counts import WAITING
+from gateway.store.sqlite.records import _RECORD, RecordReads, _record_row
 from gateway.store.sqlite.runs import _RESULT, RunReads
 from gateway.store.sqlite.session import json_list
-from gateway.store.sqlite.settlements import _ATTEMPT, AttemptReads
-from gateway.store.sync_rows import IN, RecordRow, RecordShares, ResultCount, RowResult, SnapshotRow
+from gateway.store.sync_rows import (
+    ABSENT,
+    ASSUMED,
+    ERASED,
+    IN,
+    OUT,
+    PRESENT,
+    UNSURE,
+    RecordRow,
+    RecordShares,
+    ResultCount,
+    RowResult,
+    SnapshotRow,
+    UnsentPage,
+)
 
 LINES_LOOKED_AT = 20_000  # of a run's log, for its last requests
+UNSENT_ROWS = 10_000  # of one look at what waits: some tens of milliseconds
+_BEHIND_ALL = (2**63 - 1, 2**63 - 1)
 ATTEMPT_SLACK_US = 60 * 1_000_000  # between a request's end and its keeping
 # CASE, as AND and OR look for the word in the many records with nothing rare, too.
 _TROUBLED = """CASE WHEN unmappable <> '' THEN 1 WHEN more <> x'' THEN instr(more, '"problem"') > 0 ELSE 0 END"""
@@ -21,73 +38,85 @@ _SHARED = (
     "OR EXISTS (SELECT 1 FROM record AS other INDEXED BY record_wants WHERE other.sync = mine.sync "
     "AND other.entry = mine.entry AND other.entry <> x'' AND other.standing = 1 AND other.member < mine.member))"
 )
-# Each member once, however many lines: its line 0, else the first of the others.
-_FIRST_LINE_IN = (
-    "CASE WHEN standing = 1 THEN line = 0 OR NOT EXISTS (SELECT 1 FROM record AS other WHERE other.sync = mine.sync "
-    "AND other.member = mine.member AND other.standing = 1 AND (other.line = 0 OR other.line < mine.line)) END"
+# Since when a record waits for its next run; NULL where nothing of it would be sent.
+_SINCE = (
+    "CASE WHEN NOT (standing = 1 AND state IN (1, 2) AND fingerprint = sent_fingerprint) AND unmappable = '' "
+    "AND (standing = 1 OR state <> 0) THEN changed_us END"
 )
-_OLDER = "CASE WHEN ?2 <> '' AND state <> 0 THEN (SELECT config NOT IN (?2, '') FROM run WHERE run.id = mine.run) END"
 
 
 class FigureReads(AttemptReads, RecordReads, RunReads):
     """Sums and samples for pages that people read."""
 
     def record_shares(self, sync: int, *, version: str = "") -> RecordShares:
-        """Who makes up the difference between a sync's audience and its list; reads all its records, once.
+        """Who makes up the difference between a sync's audience and its list, as counted.
 
-        Those with trouble are read a second time, where there are any. version: of the mapping, for `older`; "" counts none.
+        version: of the mapping, for `older`; "" counts none. `unsent_page` adds what only a look at those that wait can tell.
         """
+        rows = self._rows(
+            "SELECT standing, state, is_same, has_more, unmappable, problem, records FROM record_count "
+            "WHERE sync = ? AND records > 0",
+            (sync,),
+        )
+        unmappable: dict[str, int] = {}
+        problems: dict[str, int] = {}
+        kinds = dict.fromkeys(("waiting", "to_add", "to_update", "gone_and_listed", "to_erase", "unsure"), 0)
+        for standing, state, is_same, has_more, why, problem, count in rows:
+            is_in = standing == IN
+            is_sent = is_in and state in (PRESENT, ASSUMED)
+            kinds["waiting"] += 0 if is_sent and is_same and not has_more and not why else count
+            kinds["to_add"] += count if is_in and state == ABSENT and not why and not has_more else 0
+            kinds["to_update"] += count if is_sent and not why and not is_same else 0
+            kinds["gone_and_listed"] += count if standing == OUT and state != ABSENT else 0
+            kinds["to_erase"] += count if standing == ERASED else 0
+            kinds["unsure"] += count if state == UNSURE else 0
+            if why and is_in:
+                unmappable[why] = unmappable.get(why, 0) + count
+            if problem and not problem.startswith(("unmappable ", " ")):
+                problems[problem] = problems.get(problem, 0) + count
+        return RecordShares(
+            members_in=self._people_in(sync),
+            unmappable=unmappable,
+            problems=[
+                (*_kind_and_code(one), count) for one, count in sorted(problems.items(), key=lambda each: -each[1])
+            ],
+            older=self._older(sync, version) if version else 0,
+            **kinds,
+        )
+
+    def _people_in(self, sync: int) -> int:
+        row = self._row("SELECT people FROM record_people WHERE sync = ?", (sync,))
+        return int(row[0]) if row else 0
+
+    def _older(self, sync: int, version: str) -> int:
+        """Records listed by runs of other versions of the mapping, as far as those runs are kept."""
         row = self._row(
-            f"SELECT total({_FIRST_LINE_IN}), count(*) - total({_SETTLED}), "
-            "total(standing = 1 AND state = 0 AND unmappable = '' AND more = x''), "
-            "total(standing = 1 AND state IN (1, 2) AND unmappable = '' AND fingerprint <> sent_fingerprint), "
-            "total(standing = 0 AND state <> 0), total(standing = 2), total(state = 3), "
-            "min(CASE WHEN NOT (standing = 1 AND state IN (1, 2) AND fingerprint = sent_fingerprint) AND unmappable = '' "
-            "AND (standing = 1 OR state <> 0) THEN changed_us END), "
-            f"total(CASE WHEN standing = 1 AND state = 0 AND entry <> x'' THEN {_SHARED} END), total({_TROUBLED}), "
-            f"total({_OLDER}) FROM record AS mine WHERE sync = ?1",
+            "SELECT total(record_run.records) FROM record_run CROSS JOIN run ON run.id = record_run.run "
+            "WHERE record_run.sync = ? AND run.config NOT IN (?, '')",
             (sync, version),
         )
-        assert row is not None
-        shared = int(row[8])
-        unmappable, problems = self._troubles(sync) if row[9] else ({}, [])
-        return RecordShares(
-            members_in=int(row[0]),
-            waiting=int(row[1]),
-            to_add=max(0, int(row[2]) - shared),
-            to_update=int(row[3]),
-            gone_and_listed=int(row[4]),
-            to_erase=int(row[5]),
-            unsure=int(row[6]),
-            shared=shared,
-            unmappable=unmappable,
-            problems=problems,
-            older=int(row[10]),
-            oldest_unsent_us=int(row[7] or 0),
-        )
+        return int(row[0]) if row else 0
 
-    def _troubles(self, sync: int) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
-        """(members in that are unmappable, by code; (kind, code, records) of other problems, most first)."""
-        unmappable: dict[str, int] = {}
-        problems: dict[tuple[str, str], int] = {}
-        for standing, why, kind, code, count in self._rows(
-            "SELECT standing, unmappable, coalesce(json_extract(more_text, '$.problem.kind'), ''), "
-            "coalesce(json_extract(more_text, '$.problem.code'), ''), count(*) FROM (SELECT standing, unmappable, "
-            f"iif(more = x'', NULL, CAST(more AS TEXT)) AS more_text FROM record WHERE sync = ? AND {_TROUBLED}) "
-            "GROUP BY 1, 2, 3, 4",
-            (sync,),
-        ):
-            if why and standing == IN:
-                unmappable[why] = unmappable.get(why, 0) + count
-            if kind not in ("", "unmappable"):
-                problems[kind, code] = problems.get((kind, code), 0) + count
-        found = sorted(problems.items(), key=lambda one: -one[1])
-        return unmappable, [(*key, count) for key, count in found]
+    def unsent_page(self, sync: int, *, after: tuple[int, int], limit: int = UNSENT_ROWS) -> UnsentPage:
+        """What of the next records that wait is shared, and since when the oldest of them does; behind (member, line)."""
+        rows = self._rows(
+            f"SELECT member, line FROM {WAITING} AND sync = ? AND (member, line) > (?, ?) ORDER BY member, line LIMIT 1 OFFSET ?",
+            (sync, *after, limit - 1),
+        )
+        last = (rows[0][0], rows[0][1]) if rows else None
+        row = self._row(
+            f"SELECT total(CASE WHEN standing = 1 AND state = 0 AND entry <> x'' THEN {_SHARED} END), min({_SINCE}) "
+            f"FROM {WAITING.replace('record', 'record AS mine', 1)} AND sync = ? AND (member, line) > (?, ?) "
+            "AND (member, line) <= (?, ?)",
+            (sync, *after, *(last or _BEHIND_ALL)),
+        )
+        assert row is not None
+        return UnsentPage(shared=int(row[0]), oldest_us=int(row[1] or 0), last=last)
 
     def troubled(self, sync: int, *, after: tuple[int, int] = (0, -(2**63)), limit: int = 1000) -> list[RecordRow]:
         """Records with a problem, or of whom nothing can be listed, in order of member and line."""
         rows = self._rows(
-            f"SELECT {_RECORD} FROM record WHERE sync = ? AND (member, line) > (?, ?) AND {_TROUBLED} "
+            f"SELECT {_RECORD} FROM {WAITING} AND sync = ? AND (member, line) > (?, ?) AND {_TROUBLED} "
             "ORDER BY member, line LIMIT ?",
             (sync, *after, limit),
         )
@@ -108,7 +137,8 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
     def results_of_member(self, run: int, member_ref: str, *, limit: int = 100) -> list[RowResult]:
         """Lines of one run's log about one member, newest first."""
         rows = self._rows(
-            f"SELECT (SELECT sync FROM run WHERE id = ?1), {_RESULT} FROM row_result WHERE run = ?1 AND member_ref = ?2 "
+            f"SELECT (SELECT sync FROM run WHERE id = ?1), {_RESULT} FROM row_result INDEXED BY row_result_member "
+            "WHERE run = ?1 AND member_ref = ?2 "
             "ORDER BY seq DESC LIMIT ?3",
             (run, member_ref, limit),
         )
@@ -122,7 +152,7 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
         if None in ids:
             return []
         rows = self._rows(
-            f"SELECT {_ATTEMPT} FROM attempt WHERE id >= ? AND id < ? AND lane = ? AND mapping = ? "
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempt WHERE id >= ? AND id < ? AND lane = ? AND mapping = ? "
             "AND started_us BETWEEN ? AND ? ORDER BY id DESC LIMIT ?",
             (
                 self._first_attempt(from_us - ATTEMPT_SLACK_US),
@@ -172,3 +202,8 @@ class FigureReads(AttemptReads, RecordReads, RunReads):
             (sync, before_run, limit),
         )
         return [SnapshotRow(*row) for row in rows]
+
+
+def _kind_and_code(problem: str) -> tuple[str, str]:
+    kind, _, code = problem.partition(" ")
+    return kind, code

@@ -21,7 +21,7 @@ _LISTED: Final = f"-(mapping * {_AUDIENCES} + audience), member, identifiers"
 _TAKES: Final = ("exit", "erase")
 _TRIED: Final = (
     f"INDEXED BY delivery_order WHERE {ORDERED} AND (state = 1 OR failures > 0)",
-    "INDEXED BY delivery_dead WHERE state = 2 AND (status = 0 OR status >= 500)",
+    "INDEXED BY delivery_dead_person WHERE state = 2 AND (status = 0 OR status >= 500)",
 )
 
 

@@ -49,14 +49,18 @@ class ListReads(Session):
             )
         ]
 
-    def list_difference(self, run: int, before: int) -> tuple[int, int]:
-        """(entries of `run` that `before` did not hold, entries of `before` that `run` does not hold)."""
-        sql = (
-            "SELECT count(*) FROM listed AS one WHERE one.run = ? "
-            "AND NOT EXISTS (SELECT 1 FROM listed AS other WHERE other.run = ? AND other.entry = one.entry)"
+    def list_difference(self, run: int, before: int, *, after: bytes, limit: int) -> tuple[int, int, bytes | None]:
+        """(entries, those of them that list `before` does not hold, the last entry) of the next ones of `run` behind one.
+
+        The last entry is None where there are no more.
+        """
+        row = self._row(
+            "SELECT count(*), total(NOT EXISTS (SELECT 1 FROM listed AS other WHERE other.run = ?2 AND other.entry = one.entry)), "
+            "max(entry) FROM (SELECT entry FROM listed WHERE run = ?1 AND entry > ?3 ORDER BY entry LIMIT ?4) AS one",
+            (run, before, after, limit),
         )
-        new, gone = self._row(sql, (run, before)), self._row(sql, (before, run))
-        return (int(new[0]) if new else 0, int(gone[0]) if gone else 0)
+        assert row is not None
+        return int(row[0]), int(row[1]), row[2]
 
     def list_plan(self, sync: int, before: int, *, keeps_out: bool = False, since_us: int = 0) -> tuple[int, int, int]:
         """(distinct entries wanted now, those of them that list `before` lacks, those of `before` not wanted any more).

@@ -18,6 +18,9 @@ from gateway.store.sqlite.session import (
     pieces,
 )
 
+TOMBSTONES_BY_TIME = "CREATE INDEX tombstone_deleted ON tombstone (deleted_us)"
+"""Migration: the old ones are found without looking at all."""
+
 _AUDIENCE = "id, space, name, key, first_us, external_id, members, last_event_us"
 _MEMBERSHIP = "audience, member, is_member, at_us, arrived_us, since_us, place"
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.store.sqlite.places import pack_place, unpack_place
+from gateway.store.sqlite.record_counts import SETTLED_COUNT, WAITING
 from gateway.store.sqlite.session import Session, json_list
 from gateway.store.sync_rows import ERASED, OUT, ExitRow, RecordRow, WantedRow
 
@@ -17,9 +18,9 @@ _RECORD = (
     "member, line, standing, state, at_us, place, payload, fingerprint, entry, sent, sent_fingerprint, sent_entry, unmappable, "
     "more, changed_us, run"
 )
+EVER_US = 2**62
 TOUCHED_MAX = 10_000  # more than any batch holds; a sync that is paused may have gathered any number
-# In, listed, the same as what was sent, and nothing rare: no run has anything to do with it.
-_SETTLED = "standing = 1 AND state IN (1, 2) AND fingerprint = sent_fingerprint AND more = x'' AND unmappable = ''"
+_COLUMNS = _RECORD.split(", ")
 
 
 class RecordReads(Session):
@@ -29,26 +30,27 @@ class RecordReads(Session):
         self, sync: int, *, after: tuple[int, int] = (0, -1), limit: int = 1000, settled: bool = True
     ) -> list[RecordRow]:
         """Records in order of member and line, behind `after`. settled False: only those a run may have something to do with."""
-        more = "" if settled else f"AND NOT ({_SETTLED})"
+        of = "record WHERE" if settled else f"{WAITING} AND"
         rows = self._rows(
-            f"SELECT {_RECORD} FROM record WHERE sync = ? AND (member, line) > (?, ?) {more} ORDER BY member, line LIMIT ?",
+            f"SELECT {_RECORD} FROM {of} sync = ? AND (member, line) > (?, ?) ORDER BY member, line LIMIT ?",
             (sync, *after, limit),
         )
         return [_record_row(row) for row in rows]
 
     def settled_count(self, sync: int) -> int:
         """Records that no run has anything to do with."""
-        row = self._row(f"SELECT count(*) FROM record WHERE sync = ? AND {_SETTLED}", (sync,))
-        return int(row[0]) if row else 0
+        return self._counted(sync, SETTLED_COUNT)
 
     def unmappable_count(self, sync: int) -> int:
         """Records of members that are in and of whom nothing can be listed."""
-        row = self._row("SELECT count(*) FROM record WHERE sync = ? AND standing = 1 AND entry = x''", (sync,))
-        return int(row[0]) if row else 0
+        return self._counted(sync, "standing = 1 AND has_entry = 0")
 
     def listed_count(self, sync: int) -> int:
         """Members whose state is other than absent."""
-        row = self._row("SELECT count(*) FROM record WHERE sync = ? AND state <> 0", (sync,))
+        return self._counted(sync, "state <> 0")
+
+    def _counted(self, sync: int, which: str) -> int:
+        row = self._row(f"SELECT total(records) FROM record_count WHERE sync = ? AND {which}", (sync,))
         return int(row[0]) if row else 0
 
     def record(self, sync: int, member: int) -> list[RecordRow]:
@@ -139,6 +141,14 @@ class RecordWrites(RecordReads):
         """A live run has taken their news."""
         self._run_many("DELETE FROM touched WHERE sync = ? AND member = ?", [(sync, member) for member in members])
 
+    def drop_news(self, sync: int, *, before_us: int, limit: int) -> int:
+        """Forget news that came before a moment, in pieces; return of how many members."""
+        return self._run(
+            "DELETE FROM touched WHERE sync = ?1 AND member IN "
+            "(SELECT member FROM touched WHERE sync = ?1 AND at_us < ?2 ORDER BY member LIMIT ?3)",
+            (sync, before_us, limit),
+        )
+
     def save_wanted(self, rows: Sequence[WantedRow], *, now_us: int) -> None:
         """Members are in; what is listed of them is left as it is. Where an event gave no payload, the older one stays."""
         known = self._entries_in(rows)
@@ -223,19 +233,28 @@ class RecordWrites(RecordReads):
                     ],
                 )  # fmt: skip
 
-    def note_left(self, sync: int, audience: int, *, now_us: int) -> int:
-        """Records that are in though the ledger says that the member is out: they are out from now on; return how many."""
-        gone = "sync = ?1 AND standing = 1 AND NOT EXISTS (SELECT 1 FROM membership WHERE audience = ?2 "
-        gone += "AND membership.member = record.member AND is_member = 1)"
-        dropped = self._run(f"DELETE FROM record WHERE {gone} AND state = 0 AND more = x''", (sync, audience))
-        return dropped + self._run(
-            f"UPDATE record SET standing = 0, unmappable = '', changed_us = ?3 WHERE {gone}", (sync, audience, now_us)
+    def note_left(self, sync: int, audience: int, *, after: int, limit: int, now_us: int) -> int | None:
+        """Of the records behind a member, about `limit`: who is in though the ledger says out is out from now on.
+
+        Returns the last member looked at, None when there are no more.
+        """
+        row = self._row(
+            "SELECT max(member) FROM (SELECT member FROM record WHERE sync = ? AND member > ? ORDER BY member LIMIT ?)",
+            (sync, after, limit),
         )
+        if row is None or row[0] is None:
+            return None
+        gone = "sync = ?1 AND member > ?4 AND member <= ?5 AND standing = 1 AND NOT EXISTS (SELECT 1 FROM membership "
+        gone += "WHERE audience = ?2 AND membership.member = record.member AND is_member = 1)"
+        page = (sync, audience, now_us, after, row[0])
+        self._run(f"DELETE FROM record WHERE {gone} AND state = 0 AND more = x''", page)
+        self._run(f"UPDATE record SET standing = 0, unmappable = '', changed_us = ?3 WHERE {gone}", page)
+        return int(row[0])
 
     def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Write records whole."""
         self._run_many(
-            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _PUT,
             [
                 (
                     sync,
@@ -259,12 +278,16 @@ class RecordWrites(RecordReads):
         self._run_many("DELETE FROM orphan WHERE sync = ? AND member = ? AND line = ?", gone)
 
     def drop_all_records(self, sync: int, *, limit: int = 10_000) -> int:
-        """Delete a sync's records in pieces; return how many."""
-        self._run("DELETE FROM orphan WHERE sync = ?", (sync,))
-        return self._run(
-            "DELETE FROM record WHERE (sync, member, line) IN (SELECT sync, member, line FROM record WHERE sync = ? LIMIT ?)",
-            (sync, limit),
-        )
+        """Delete a sync's records, and what belongs to them, in pieces; return how many rows."""
+        gone = self.drop_news(sync, before_us=EVER_US, limit=limit)
+        for table in ("orphan", "record"):
+            row = self._row(
+                f"SELECT max(member) FROM (SELECT member FROM {table} WHERE sync = ? ORDER BY member LIMIT ?)",
+                (sync, max(1, limit - gone)),
+            )
+            if row is not None and row[0] is not None:
+                gone += self._run(f"DELETE FROM {table} WHERE sync = ? AND member <= ?", (sync, row[0]))
+        return gone
 
     def _note_orphans(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Let orphans be found by what they are."""
@@ -292,6 +315,12 @@ class RecordWrites(RecordReads):
                 "WHERE sync = ? AND member = ?",
                 (ERASED, sync, member),
             )
+
+
+_PUT = (
+    f"INSERT INTO record (sync, {_RECORD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    f"ON CONFLICT (sync, member, line) DO UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in _COLUMNS[2:])}"
+)
 
 
 class _Orphan(msgspec.Struct, frozen=True):

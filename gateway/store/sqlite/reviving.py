@@ -102,21 +102,23 @@ class RevivalWrites(DeliveryWrites):
         """Make dead deliveries due again with no failures; return how many. reason_like: part of the reason's text."""
         if not (lane or mapping or ids or reason_like):
             raise ValueError("retry_dead needs at least one filter")
-        source, condition, values = "delivery INDEXED BY delivery_dead", "state = 2", list[object]()
-        for column, text in (("lane", lane), ("mapping", mapping)):
-            if text:
-                condition += f" AND {column} = ?"
-                values.append(self._text_id(text) or 0)
+        condition, values = "state = 2 AND lane = ?", list[object]()
+        if mapping:
+            condition += " AND mapping = ?"
+            values.append(self._text_id(mapping) or 0)
         if ids:
-            source = "delivery NOT INDEXED"
             condition += " AND id IN (SELECT value FROM json_each(?))"
             values.append(json_list(ids))
         if reason_like:
             condition += " AND instr(lower(reason), lower(?)) > 0"
             values.append(reason_like)
-        revived = self._rows(
-            f"SELECT lane, member, id FROM {source} WHERE {condition} ORDER BY id LIMIT ?", (*values, limit)
-        )
+        source = "delivery NOT INDEXED" if ids else "delivery INDEXED BY delivery_dead_order"
+        revived: list[tuple[int, int, int]] = []
+        for one in [self._text_id(lane) or 0] if lane else self._lanes_met():
+            revived += self._rows(
+                f"SELECT lane, member, id FROM {source} WHERE {condition} ORDER BY id LIMIT ?",
+                (one, *values, limit - len(revived)),
+            )
         for piece in pieces([row[2] for row in revived]):
             self._run(
                 "UPDATE delivery SET state = 0, due_us = ?, lease_us = 0, failures = 0 "
@@ -134,8 +136,24 @@ class RevivalWrites(DeliveryWrites):
                 "DELETE FROM delivery WHERE state = 2 AND id IN (SELECT value FROM json_each(?) LIMIT ?)",
                 (json_list(ids), limit),
             )
-        return self._run(
-            "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_dead "
-            "WHERE state = 2 AND due_us < ? LIMIT ?)",
-            (older_than_us, limit),
-        )
+        gone = 0
+        for lane, mapping in self._dead_places():
+            gone += self._run(
+                "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery INDEXED BY delivery_dead "
+                "WHERE state = 2 AND lane = ? AND mapping = ? AND due_us < ? LIMIT ?)",
+                (lane, mapping, older_than_us, limit - gone),
+            )
+        return gone
+
+    def _dead_places(self) -> list[tuple[int, int]]:
+        """(lane, mapping) with dead deliveries, hopping from one to the next in the index."""
+        found: list[tuple[int, int]] = []
+        while True:
+            row = self._row(
+                "SELECT lane, mapping FROM delivery INDEXED BY delivery_dead WHERE state = 2 AND (lane, mapping) > (?, ?) "
+                "ORDER BY lane, mapping LIMIT 1",
+                found[-1] if found else (0, 0),
+            )
+            if row is None:
+                return found
+            found.append((row[0], row[1]))

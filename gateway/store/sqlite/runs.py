@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gateway.store.sqlite.deliveries import DeliveryOrder
 from gateway.store.sqlite.session import Session, json_list, pieces
 from gateway.store.sync_rows import PlannedRow, RowResult, RunRow, RunStatus
 
@@ -59,7 +60,7 @@ class RunReads(Session):
     def finished_runs(self, sync: int, *, limit: int) -> list[RunRow]:
         """Runs of a sync that have ended and looked at everybody, newest first."""
         rows = self._rows(
-            f"SELECT {_RUN} FROM run INDEXED BY run_sync WHERE sync = ? AND finished_us > 0 "
+            f"SELECT {_RUN} FROM run INDEXED BY run_whole WHERE sync = ? AND finished_us > 0 "
             "AND kind NOT IN ('', 'live', 'clear') AND status IN ('succeeded', 'partial', 'failed') ORDER BY id DESC LIMIT ?",
             (sync, limit),
         )
@@ -164,7 +165,7 @@ class RunReads(Session):
         ]
 
 
-class RunWrites(RunReads):
+class RunWrites(DeliveryOrder, RunReads):
     """What the scheduler, the runner and settling change."""
 
     def add_run(self, row: RunRow) -> int:
@@ -218,12 +219,18 @@ class RunWrites(RunReads):
         return [PlannedRow(*row) for row in rows]
 
     def drop_unsent(self, run: int) -> int:
-        """Delete a run's deliveries that no lane has claimed; return how many. What is on its way ends as it ends."""
-        return self._run(
-            "DELETE FROM delivery WHERE state IN (0, 3) AND id IN "
-            "(SELECT delivery FROM planned INDEXED BY planned_sent WHERE run = ? AND delivery <> 0)",
-            (run,),
+        """Delete a run's deliveries that no lane has claimed; return how many. What is on its way ends as it ends.
+
+        Whatever else waits behind them, of another run or forwarded, is due from now on.
+        """
+        unsent = (
+            "delivery WHERE state IN (0, 3) AND id IN "
+            "(SELECT delivery FROM planned INDEXED BY planned_sent WHERE run = ? AND delivery <> 0)"
         )
+        owners = {(row[0], row[1]) for row in self._rows(f"SELECT lane, member FROM {unsent}", (run,))}
+        gone = self._run(f"DELETE FROM {unsent}", (run,))
+        self._promote(sorted(owner for owner in owners if owner[1]))
+        return gone
 
     def run_deliveries_claimed(self, *, lease_until_us: int) -> list[int]:
         """Deliveries of runs that are on their way, or were when the engine died, and whose leases end until then."""
@@ -257,6 +264,13 @@ class RunWrites(RunReads):
         row = self._row("SELECT coalesce(max(seq), 0) + 1 FROM row_result WHERE run = ?", (run,))
         return int(row[0]) if row else 1
 
+    def drop_results(self, run: int, *, limit: int) -> int:
+        """Delete the first lines of a run's log; return how many. More may follow."""
+        return self._run(
+            "DELETE FROM row_result WHERE run = ?1 AND seq IN (SELECT seq FROM row_result WHERE run = ?1 ORDER BY seq LIMIT ?2)",
+            (run, limit),
+        )
+
     def drop_row_results(self, sync: int, *, finished_before_us: int, limit: int, only_exported: bool = False) -> int:
         """Delete log lines of a sync's runs that finished before the moment, in pieces; 0 when none is left.
 
@@ -277,10 +291,7 @@ class RunWrites(RunReads):
 
     def _drop_log(self, run: int, limit: int) -> int:
         """Delete up to so many lines of a run's log; a run that has none left is not looked at again, and counts as one."""
-        gone = self._run(
-            "DELETE FROM row_result WHERE run = ?1 AND seq IN (SELECT seq FROM row_result WHERE run = ?1 ORDER BY seq LIMIT ?2)",
-            (run, limit),
-        )
+        gone = self.drop_results(run, limit=limit)
         if gone == limit:
             return gone
         return gone + self._run("UPDATE run SET has_log = 0 WHERE id = ?", (run,))

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 
 from gateway.core.errors import StoreError
 from gateway.store.sqlite.alerts import ALERTS_ARE_TOLD
+from gateway.store.sqlite.attempts import ATTEMPTS_ARE_SHELVED, shelve_all
 from gateway.store.sqlite.build import driver
+from gateway.store.sqlite.deliveries import DEAD_ARE_FOUND
 from gateway.store.sqlite.log_exports import LOG_EXPORTS
+from gateway.store.sqlite.memberships import TOMBSTONES_BY_TIME
+from gateway.store.sqlite.record_counts import RECORDS_ARE_COUNTED
 from gateway.store.sqlite.sync_schema import (
+    LOGS_KNOW_THEIR_MEMBERS,
     LOGS_KNOW_WHAT_WENT_WRONG,
     RUNS_KNOW_THEIR_WORK,
     STATE_002,
@@ -196,6 +201,35 @@ def _runs_know_their_work(db: Database) -> None:
 def _logs_know_what_went_wrong(db: Database) -> None:
     """Log lines of what did not get through are found without reading the others."""
     for statement in LOGS_KNOW_WHAT_WENT_WRONG:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="records are counted")
+def _records_are_counted(db: Database) -> None:
+    """How many records stand how is kept; those a run may have something to do with are found without the others."""
+    for statement in RECORDS_ARE_COUNTED:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="attempts are shelved")
+def _attempts_are_shelved(db: Database) -> None:
+    """Requests are found by the deliveries they carried, and by their lane."""
+    for statement in ATTEMPTS_ARE_SHELVED:
+        db.conn.execute(statement)
+    shelve_all(db.conn)
+
+
+@state_migrations(name="logs know their members")
+def _logs_know_their_members(db: Database) -> None:
+    """A member's lines of a run's log, and a sync's last runs over everybody, are found without reading the others."""
+    for statement in LOGS_KNOW_THEIR_MEMBERS:
+        db.conn.execute(statement)
+
+
+@state_migrations(name="dead deliveries are found")
+def _dead_deliveries_are_found(db: Database) -> None:
+    """By lane in order, and by person, however many there are; and tombstones by time."""
+    for statement in (*DEAD_ARE_FOUND, TOMBSTONES_BY_TIME):
         db.conn.execute(statement)
 
 

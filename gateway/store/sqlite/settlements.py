@@ -1,77 +1,22 @@
-"""Claims and how they end: leases, settlements, and the attempts."""
+"""Claims and how they end: leases and settlements."""
 
 # ruff: noqa: S608 - what is put into statements are constants of this module and numbers of tables, never a caller's text
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from gateway.store.rows import AttemptRow, DeliveryRow, Settlement
-from gateway.store.sqlite.deliveries import DEAD, DELIVERY_COLUMNS, DUE, ORDERED, DeliveryReads, DeliveryWrites
+from gateway.store.sqlite.attempts import AttemptWrites
+from gateway.store.sqlite.deliveries import DEAD, DELIVERY_COLUMNS, DUE, ORDERED
 from gateway.store.sqlite.forwarded import ForwardedWrites
 from gateway.store.sqlite.session import json_list, pieces
 
-_ATTEMPT = (
-    "id, lane, mapping, started_us, duration_ms, outcome, status, first_delivery, deliveries, reason, request, answer, "
-    "warnings"
-)
-_ids_encoder = msgspec.msgpack.Encoder()
-_ids_decoder = msgspec.msgpack.Decoder(list[int])
 
-
-class AttemptReads(DeliveryReads):
-    """Questions about requests that were made."""
-
-    def attempts(
-        self, *, lane: str = "", delivery_id: int = 0, before_id: int = 0, limit: int = 100
-    ) -> list[AttemptRow]:
-        """Attempts, newest first."""
-        condition, values = "true", list[object]()
-        if lane:
-            known = self._text_id(lane)
-            if known is None:
-                return []
-            condition += " AND lane = ?"
-            values.append(known)
-        if before_id:
-            condition += " AND id < ?"
-            values.append(before_id)
-        if delivery_id:
-            condition += " AND first_delivery <= ? AND last_delivery >= ?"
-            values += [delivery_id, delivery_id]
-        found: list[AttemptRow] = []
-        for row in self._connection.execute(
-            f"SELECT {_ATTEMPT} FROM attempt WHERE {condition} ORDER BY id DESC", values
-        ):
-            attempt = self._attempt_row(row)
-            if not delivery_id or delivery_id in attempt.deliveries:
-                found.append(attempt)
-                if len(found) >= limit:
-                    break
-        return found
-
-    def _attempt_row(self, row: Sequence[Any]) -> AttemptRow:
-        return AttemptRow(
-            row[0],
-            self._text(row[1]),
-            self._text(row[2]),
-            row[3],
-            row[4],
-            self._text(row[5]),
-            row[6],
-            _unpack_ids(row[7], row[8]),
-            row[9],
-            row[10],
-            row[11],
-            tuple(row[12].split()),
-        )
-
-
-class SettlementWrites(AttemptReads, ForwardedWrites, DeliveryWrites):
+class SettlementWrites(AttemptWrites, ForwardedWrites):
     """What lanes change."""
 
     def claim(
@@ -190,30 +135,6 @@ class SettlementWrites(AttemptReads, ForwardedWrites, DeliveryWrites):
                 owners[identifier] = (lane, member)
         return owners
 
-    def _add_attempt(self, attempt: AttemptRow) -> None:
-        ids = sorted(attempt.deliveries)
-        lane = self._intern(attempt.lane)
-        self._meet_lanes([lane])
-        self._run(
-            "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                attempt.id or self._take_ids("attempt", 1),
-                lane,
-                self._intern(attempt.mapping),
-                attempt.started_us,
-                attempt.duration_ms,
-                self._intern(attempt.outcome),
-                attempt.status,
-                ids[0] if ids else 0,
-                ids[-1] if ids else 0,
-                _pack_ids(ids),
-                attempt.reason,
-                attempt.request,
-                attempt.answer,
-                " ".join(attempt.warnings),
-            ),
-        )
-
     def release(self, ids: Sequence[int]) -> None:
         """Give claimed deliveries back, due as they were, nothing counted."""
         for piece in pieces(ids):
@@ -234,17 +155,3 @@ class SettlementWrites(AttemptReads, ForwardedWrites, DeliveryWrites):
         ]
         self.release(expired)
         return len(expired)
-
-
-def _pack_ids(ids: Sequence[int]) -> bytes:
-    """Ascending ids after the first, as differences: a batch of neighbours takes a byte each."""
-    return _ids_encoder.encode([later - earlier for earlier, later in pairwise(ids)])
-
-
-def _unpack_ids(first: int, packed: bytes) -> tuple[int, ...]:
-    if not first:
-        return ()
-    ids = [first]
-    for step in _ids_decoder.decode(packed):
-        ids.append(ids[-1] + step)
-    return tuple(ids)

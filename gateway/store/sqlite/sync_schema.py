@@ -108,3 +108,10 @@ RUNS_KNOW_THEIR_WORK = (
 LOGS_KNOW_WHAT_WENT_WRONG = (
     "CREATE INDEX row_result_wrong ON row_result (run, status, seq, stage, code, http_status) WHERE status <> 'accepted'",
 )
+
+# A member's lines of one run's log; runs that have ended and looked at everybody, among the many live ones of a sync.
+LOGS_KNOW_THEIR_MEMBERS = (
+    "CREATE INDEX row_result_member ON row_result (run, member_ref)",
+    """CREATE INDEX run_whole ON run (sync, id)
+        WHERE finished_us > 0 AND kind NOT IN ('', 'live', 'clear') AND status IN ('succeeded', 'partial', 'failed')""",
+)

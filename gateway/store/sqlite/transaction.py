@@ -88,12 +88,7 @@ class Transaction(
         deleted = self._drop_windows("trace", before_us=now_us - retain_seen_us)
         deleted += self._drop_windows("seen", before_us=now_us - retain_seen_us)
         deleted += self.drop_dead(older_than_us=now_us - retain_dead_us, limit=PIECE_ROWS)
-        # Ids rise with time, so the old ones are in front: stop at the first that is young.
-        deleted += self._run(
-            "DELETE FROM attempt WHERE id IN (SELECT id FROM (SELECT id, started_us FROM attempt ORDER BY id LIMIT ?) "
-            "WHERE started_us < ?)",
-            (PIECE_ROWS, now_us - retain_attempts_us),
-        )
+        deleted += self._drop_attempts(before_us=now_us - retain_attempts_us, limit=PIECE_ROWS)
         deleted += self._run(
             "DELETE FROM membership WHERE (audience, member) IN (SELECT audience, member FROM membership "
             "INDEXED BY membership_out WHERE is_member = 0 AND arrived_us < ? ORDER BY arrived_us LIMIT ?)",

@@ -53,9 +53,10 @@ def meet(sandbox: tuple[str, dict[str, ListPartner[Any]]]) -> Any:
 
     def meeting(slug: str, configuration: dict[str, object] | None = None, **settings: object) -> tuple[Any, Any]:
         url, partners = sandbox
-        partner = partners[ENTRIES[slug].partner]
+        played = ENTRIES[slug]
+        partner = partners[played.partner]
         partner.reset()
-        lists = {"lists": {"vip": "VIP"}} if slug == "webhook-audience" else {}
+        lists = {"lists": {played.list_id: "A list"}} if "external_id" in played.audience else {}
         partner.configure(msgspec.json.encode({**lists, **(configuration or {})}))
         return Meeting(slug, url, **settings), partner
 

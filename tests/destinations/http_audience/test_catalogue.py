@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from gateway.destinations.rehearsal import FreshNotes
 
 ROOT = Path(__file__).parents[3]
 FILES = {path.stem: path for path in catalog_files()}
-SLUGS = [
+SLUGS = sorted(FILES)
+PROMISED = {
     "braze-user-attribute", "facebook-custom-audience", "facebook-custom-audience-replace", "google-ads-customer-match",
     "hubspot-list", "mailchimp-audience-tag", "salesforce-campaign", "signed-webhook", "webhook-audience",
-]  # fmt: skip
+}  # fmt: skip
 
 
 # What a record is named by while another field of it is looked at.
@@ -67,7 +69,8 @@ def loaded(slug: str, **variables: str) -> HttpAudience:
 
 def test_the_catalogue_holds_the_platforms_it_promises():
     """One file each, named by its slug; no name is taken twice, nor that of a destination written in code."""
-    assert list(catalog()) == SLUGS == sorted(FILES)
+    assert list(catalog()) == SLUGS
+    assert set(SLUGS) >= PROMISED
     names = [name for one in catalog().values() for name in (one.file.slug, *one.file.names)]
     taken = {name for one in REGISTRY.values() for name in (one.definition.slug, *one.definition.names)}
     assert len(set(names)) == len(names)
@@ -83,7 +86,7 @@ def test_a_definition_loads_without_a_warning_and_passes_its_samples(slug: str):
     assert shipped.docs_page == f"docs/destinations/catalogue/{slug}.md" in contents()
     assert msgspec.structs.replace(shipped, docs_page=loaded(slug).definition.docs_page) == loaded(slug).definition
     assert file.slug == slug
-    assert file.checked_on == "2026-11-22"
+    assert file.checked_on == str(date.fromisoformat(file.checked_on))
     assert file.api_version
     report = asyncio.run(sample_report(file))
     assert report["passed"], report["samples"]

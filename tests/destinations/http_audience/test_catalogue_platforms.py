@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from typing import Any
@@ -12,6 +13,8 @@ from http_audience_cases import Scripted, owed_of, performed, said
 
 from gateway.core.outcomes import Refused
 from gateway.destinations.http_audience.catalog import catalog
+from gateway.destinations.http_audience.format_answers import saved_lists
+from gateway.destinations.rehearsal import WireCase, wire_result
 from gateway.sandbox.faults import Status
 
 CANARY = "quetzalbird@canarymail.example.com"
@@ -25,6 +28,8 @@ CANARY = "quetzalbird@canarymail.example.com"
         (500, {"code": 2, "is_transient": True}, "Unreachable"),
         (400, {"code": 2650, "error_subcode": 1870145}, "Unreachable"),
         (400, {"code": 190, "message": "Error validating access token"}, "Unauthorized"),
+        (400, {"code": 294, "message": "Managing advertisements requires an access token"}, "Unauthorized"),
+        (400, {"code": 300, "message": "No permission's code"}, "Refused"),
         (400, {"code": 100, "error_subcode": 1713230, "message": "Invalid parameter"}, "Refused"),
     ],
 )
@@ -94,6 +99,39 @@ def test_hubspot_takes_no_contact_twice_in_a_batch(meet: Any) -> None:
     assert partner.members("4711") == {"bo@example.org"}
 
 
+@pytest.mark.parametrize("slug", ["hubspot-list", "salesforce-campaign"])
+def test_another_version_of_an_interface_is_a_setting(slug: str, meet: Any) -> None:
+    """All of its paths follow; a version that the platform does not know refuses, and nobody is lost in silence."""
+    meeting, partner = meet(slug, {"version": "2027-03"}, api_version="2027-03")
+    assert kinds(meeting.put(payloads(slug, 0, 1))) == kinds(meeting.put(payloads(slug, 1), "exit")) == {"Delivered"}
+    assert list_of(partner, slug) == keys(slug, 0)
+    meeting.settings.pop("api_version")
+    assert kinds(meeting.put(payloads(slug, 2))) == {"Refused"}
+
+
+def test_what_is_foretold_for_a_hubspot_list_has_the_shape_of_what_is_sent() -> None:
+    """Record ids are a list there, too; Salesforce's are one text of an address."""
+    leaving = [{"type": "identify", "userId": "1", "traits": {"email": "bo@example.org", "vip": False}}]
+    settings = {"access_token": "x"}
+    case = WireCase(
+        destination="hubspot-list", events=leaving, settings=settings, audience_settings={"external_id": "1"}
+    )
+    told: Any = asyncio.run(wire_result(case))
+    assert json.loads(told["requests"][1]["body"]) == ["ids-of-a-rehearsal"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_list"),
+    [
+        ("body.results[].id", True), ("body.a[*].b", True), ("body.a[?x].b", True), ("[a, b]", True), ("body.x | a[]", True),
+        ("body.id", False), ("body.a[0].b", False), ("join(',', body.a[].b)", False), ("body.a[] | [0]", False), ("a =", False),
+    ],
+)  # fmt: skip
+def test_a_saved_value_is_a_list_by_its_expression(expression: str, is_list: bool) -> None:
+    """So that a rehearsal imagines the right kind."""
+    assert bool(saved_lists({"save": {"ids": expression}})) is is_list
+
+
 def test_nobody_becomes_a_hubspot_contact_by_leaving(meet: Any) -> None:
     """Who is none has nothing to leave, and no list is called for them."""
     meeting, partner = meet("hubspot-list")
@@ -134,6 +172,25 @@ def test_braze_passes_over_people_it_does_not_know(meet: Any) -> None:
     meeting, partner = meet("braze-user-attribute", {"strangers": ["C-1"]})
     assert kinds(meeting.put(payloads("braze-user-attribute", 0, 1))) == {"Delivered"}
     assert list_of(partner, "braze-user-attribute") == {"C-0"}
+
+
+@pytest.mark.parametrize(("case", "kind"), [("blocked", "Unreachable"), ("disabled", "Unauthorized")])
+def test_mailchimp_tells_a_flood_of_calls_from_missing_rights(case: str, kind: str, meet: Any) -> None:
+    """Both are answered with 403; the one for a flood has a page for a body."""
+    meeting, partner = meet("mailchimp-audience-tag")
+    (refusal,) = [one for one in partner.fault_kinds if one.__struct_config__.tag == "refusal"]
+    partner.faults.add(refusal(case=case))
+    assert kinds(meeting.put(payloads("mailchimp-audience-tag", 0))) == {kind}
+
+
+def test_hubspot_is_believed_by_what_it_says_of_the_list(meet: Any) -> None:
+    """Contacts were made, and then a page came instead of an answer about the list: tried again, not counted."""
+    meeting, partner = meet("hubspot-list")
+    partner.faults.add(Status(status=200, body="html", target="add"))
+    assert kinds(meeting.put(payloads("hubspot-list", 0))) == {"Unreachable"}
+    assert partner.members("4711") == frozenset()
+    assert kinds(meeting.put(payloads("hubspot-list", 0))) == {"Delivered"}
+    assert partner.members("4711") == keys("hubspot-list", 0)
 
 
 def test_webhooks_keep_their_id_on_another_try(meet: Any) -> None:

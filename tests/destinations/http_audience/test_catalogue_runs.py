@@ -17,10 +17,10 @@ SLUGS = list(ENTRIES)
 CANARY = "quetzalbird@canarymail.example.com"
 
 
-@pytest.mark.parametrize("slug", SLUGS)
+@pytest.mark.parametrize("slug", catalog())
 def test_every_shipped_definition_has_a_fake(slug: str) -> None:
     """Nothing ships that was not tried."""
-    assert set(ENTRIES) == set(catalog())
+    assert slug in ENTRIES, f"{slug} has no fake to meet: give it an entry of ENTRIES in catalogue_entries.py."
     assert ENTRIES[slug].partner in {one.name for one in shipped_partners()}
 
 

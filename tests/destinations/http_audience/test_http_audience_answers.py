@@ -109,6 +109,13 @@ def test_a_success_that_cannot_be_read_is_unsure_where_it_should_name_records(bo
     assert kinds(outcomes(answer)) == [Delivered] * 3
 
 
+def test_a_byte_order_mark_before_json_is_no_part_of_it():
+    """As fetch reads it; the records that are named are refused."""
+    answer = Answer(status=200, body=b'\xef\xbb\xbf{"errors":[{"at":1}]}')
+    found = outcomes(answer, response={"record_errors": {**ERRORS, "index": "at"}})
+    assert kinds(found) == [Delivered, Refused, Delivered]
+
+
 @pytest.mark.parametrize("errors", ["text", 5, {"a": 1}, True])
 def test_errors_of_a_wrong_kind_are_unsure(errors):
     """A list was promised."""
@@ -125,6 +132,37 @@ def test_success_is_what_the_definition_says():
     assert found[0].reason.startswith("rejected_by_destination")
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"status": "ok"', b"\xff", b"5", b"null", b'"ok"'])
+@pytest.mark.parametrize("success", ["body.status == 'ok'", "!(body.failed > `0`)", "body[0].ok == `true`"])
+def test_a_success_that_looks_into_a_body_is_unsure_where_there_is_nothing_to_look_into(success, body):
+    """A page of a proxy says neither that people were taken nor that they were refused."""
+    found = outcomes(Answer(status=200, body=body), response={"success": success})
+    assert kinds(found) == [Unreachable] * 3
+    assert found[0].sent is True
+    assert "response_unreadable" in found[0].reason
+
+
+def test_a_success_may_be_a_text():
+    """Where the expression takes the body as one."""
+    for body, kind in ((b"OK", Delivered), (b"ERROR", Refused)):
+        found = outcomes(Answer(status=200, body=body), response={"success": "body == 'OK'"})
+        assert kinds(found) == [kind] * 3
+
+
+def test_success_is_not_asked_of_a_status_that_counts_as_one():
+    """Who is not there has left, whatever the page of a 404 says."""
+    response = {"success": "body.status == 'ok'", "ok_statuses": {"add": [404]}}
+    assert kinds(outcomes(said(404, {"status": "no"}), response=response)) == [Delivered] * 3
+    assert kinds(outcomes(Answer(status=404, body=b"<html>"), response=response)) == [Delivered] * 3
+
+
+def test_fewer_results_than_records_are_unsure():
+    """Where they stand in order: nobody counts as taken for not being mentioned."""
+    rule = {"items": "body", "in_order": True, "when": "ok == `false`"}
+    found = outcomes(said(200, [{"ok": False}, {"ok": True}]), response={"record_errors": rule})
+    assert kinds(found) == [Unreachable] * 3
+
+
 def test_listed_ids_are_the_ones_taken():
     """The others are refused; by a field, or by any identifier."""
     for rule in ("body.ok", {"items": "body.ok", "field": "email"}):
@@ -138,6 +176,16 @@ def test_values_are_remembered_for_single_records():
     destination = loaded(changed(SMALL, response={"remember": rule}))
     partner = Scripted(said(200, {"made": [{"e": "b@example.com", "id": 77}]}))
     assert performed(destination, owed_of(PEOPLE), partner).remembered == ({}, {"pid": 77}, {})
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "x\\uDC00", "\\ud83d", "\\uDe00\\ud83d"])
+def test_half_a_character_in_an_answer_is_replaced(text):
+    """JSON can escape one; kept or put into an address as it is, it would stop the lane at every try."""
+    rule = {"remember": {"items": "body.items", "in_order": True, "values": {"id": "id"}}}
+    answer = Answer(status=200, body=b'{"items":[{"id":"%s"}]}' % text.encode())
+    (kept, *_) = performed(loaded(changed(SMALL, response=rule)), owed_of(PEOPLE), Scripted(answer)).remembered
+    assert "\ufffd" in kept["id"]
+    assert kept["id"].encode()
 
 
 def test_what_the_partner_quotes_is_masked():
@@ -352,6 +400,32 @@ def test_a_job_that_does_not_end_is_unsure():
         assert found[0].sent is True
 
 
+@pytest.mark.parametrize("job", ["..", ".", "x" * 3000, ["j"], {"id": 1}, True, None, ""])
+def test_a_jobs_id_that_cannot_be_asked_for_is_unsure(job):
+    """Whatever a partner writes there, nothing is asked and nothing is raised."""
+    partner = Scripted(said(202, {"job": job}))
+    found = performed(loaded(changed(SMALL, response={"async": JOB})), owed_of(PEOPLE), partner).outcomes
+    assert kinds(found) == [Unreachable] * 3
+    assert all(one.may_have_worked for one in found)
+    assert len(partner.requests) == 1
+
+
+def test_a_job_is_asked_for_with_the_login():
+    """A key in the query as one in a header, and below the base address also where the request went to another host."""
+    key = {"type": "api_key", "name": "k", "in": "query", "value": {"$secret": "K"}}
+    there = {
+        "auth": key,
+        "actions__add__path": "https://up.example.com/in",
+        "limits": {"allow_hosts": ["up.example.com"]},
+    }
+    for change in ({"auth": key}, there):
+        partner = Scripted(said(202, {"job": "a/b"}), said(200, {"done": True}))
+        destination = loaded(changed(SMALL, response={"async": JOB}, **change), K="s")
+        assert kinds(performed(destination, owed_of(PEOPLE), partner).outcomes) == [Delivered] * 3
+        assert partner.requests[1].url == "https://api.small.example/v1/jobs/a%2Fb?k=s"
+        assert ("k=s" in partner.requests[0].url) == (change is not there)
+
+
 @pytest.mark.parametrize("response", [
     {"success": "a ="}, {"success": ""}, {"success": 5}, {"record_errors": {"items": "a"}}, {"record_errors": {"index": "a"}},
     {"record_errors": {"items": "a", "index": "b", "match": {"field": "x", "value": "y"}}}, {"retry_statuses": [99]},
@@ -376,3 +450,11 @@ def test_the_clock_is_the_batches():
         notes._values[key] = value.replace(str(NOW_US + (3600 - 60) * 1_000_000).encode(), str(NOW_US).encode())
     performed(destination, owed_of(PEOPLE), partner, notes=notes)
     assert [one.headers["Authorization"] for one in rest.requests] == ["Bearer t1", "Bearer t2"]
+
+
+def test_half_a_character_in_a_lists_id_refuses_its_records():
+    """An event may bring it; it cannot stand in a path, and is no fault of the lane's."""
+    named = changed(SMALL, target={"audience_id": {"required": True}}, actions__add__path="/{{connection.audience_id}}")
+    found = performed(loaded(named), owed_of(PEOPLE, audience_settings={"external_id": "\ud800"}), Scripted(said(200)))
+    assert kinds(found.outcomes) == [Refused] * 3
+    assert found.requests == 0

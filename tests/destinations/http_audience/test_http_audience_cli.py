@@ -156,6 +156,9 @@ def test_import_writes_two_files_and_prints_the_secrets_once(tmp_path):
     assert run("check", file)[0] == 0
     assert run("import-rudderstack", *pair, "--mappings", tmp_path / "mappings")[0] == 2
     assert run("import-rudderstack", written(tmp_path, "x.json", {}))[0] == 2
+    unusable = written(tmp_path, "u.json", {**CONFIG, "baseUrl": "https://api.northwind.example/v1?key=1"})
+    code, text = run("import-rudderstack", unusable, pair[1], "--mappings", tmp_path / "other")
+    assert (code, "/destination/baseUrl" in text, (tmp_path / "other").exists()) == (2, True, False)
 
 
 def test_the_form_lists_the_fields():

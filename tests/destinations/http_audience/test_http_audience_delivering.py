@@ -254,6 +254,12 @@ def test_several_definitions_must_not_share_a_name():
     assert [one.pointer for one in problems if one.severity == "error"] == ["/names", "/slug"]
 
 
+TOKENS = {
+    "type": "oauth2_client_credentials", "token_url": "https://api.small.example/token", "client_id": {"$secret": "I"},
+    "client_secret": {"$secret": "S"},
+}  # fmt: skip
+MADE = {"method": "POST", "save": {"audience_id": "body.id"}}
+
 WRONG = [
     {"kind": "x"}, {"slug": "Ä"}, {"slug": None}, {"unknown": 1}, {"actions": {}}, {"actions": None}, {"actions": {"insert": {}}},
     {"actions": {"update": {"same_as": "add"}}}, {"actions": {"add": {"same_as": "update"}, "update": {"same_as": "add"}}},
@@ -270,7 +276,18 @@ WRONG = [
     {"settings": {"x": {"secret": True, "default": "y"}}}, {"settings": {"base_url": {}}}, {"capabilities": {"remove": True}},
     {"capabilities": {"full_replace_every": "1 day"}}, {"limits": {"concurrency": 0}}, {"limits": {"tls": {"verify": False}}},
     {"limits": {"allow_hosts": ["*.example.com"]}}, {"limits": {"idempotency_header": "Host"}},
-    {"audience": {"create": {"method": "POST"}}},
+    {"auth": {"type": "bearer", "token": {"$secret": "base_url"}}}, {"auth": TOKENS, "settings": {"token_url": {}}},
+    {"auth": {**TOKENS, "client_id": {"$secret": "token_url"}}}, {"target": {"audience_id": {}, "external_id": {}}},
+    {"target": {"audience_name": {}, "name": {}}}, {"target": {"create": {}}, "audience": {"create": MADE}},
+    {"samples": [{"id": "a", "action": "add", "fields": {}}, {"id": "a", "action": "add", "fields": {}}]},
+    {"audience": {"create": {"method": "POST"}}}, {"headers": {"X": "{{connection.nope}}"}},
+    {"headers": {"X": "{{settings.nope}}"}},
+    {"headers": {"X": "{{steps.a}}"}}, {"actions__add__path": "/{{steps.a}}/x"},
+    {"actions__add__body": {"a": {"@path": "$.steps.a"}}},
+    {"actions__add": {"steps": [{"method": "GET", "save": {"a": "body.a"}}, {"method": "GET", "path": "/{{steps.b}}/x"}]}},
+    {"actions__add": {"steps": [{"method": "GET", "path": "/{{steps.a}}/x", "save": {"a": "body.a"}}]}},
+    {"audience": {"create": {"method": "POST", "path": "/{{steps.a}}/x", "save": {"audience_id": "body.id"}}}},
+    {"response": {"async": {"job": "a", "poll": {"path": "/{{connection.nope}}/{{job}}", "until": "b"}}}},
     {"samples": {}}, {"samples": [{"id": "x"}]}, {"samples": [{"action": "remove", "fields": {}}]},
 ]  # fmt: skip
 

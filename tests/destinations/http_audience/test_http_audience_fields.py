@@ -6,7 +6,7 @@ import json
 import pytest
 from http_audience_cases import SMALL, adds, changed, loaded, previewed
 
-from gateway.destinations.http_audience.fields import Rejection, identity_of, prepare
+from gateway.destinations.http_audience.fields import Rejection, prepare
 
 HEX = {"md5": 32, "sha256": 64, "sha512": 128}
 BASE64 = {"md5": 24, "sha256": 44, "sha512": 88}
@@ -131,6 +131,13 @@ def test_validation_drops_or_refuses(rule, good, bad):
         assert not isinstance(bad, str) or f"`{bad}`" not in got.message
 
 
+def test_a_field_is_as_strict_as_the_action_that_needs_it():
+    """Required for adding only, a value that is not valid refuses an addition and is left out of a removal."""
+    fields = {"x": {"validate": "number", "required": ["add"]}, "y": {}}
+    assert prepared(fields, {"x": "twelve", "y": 1}).code == "invalid_value"
+    assert prepared(fields, {"x": "twelve", "y": 1}, action="remove") == {"y": 1}
+
+
 @pytest.mark.parametrize(
     ("multiple", "values", "got"),
     [
@@ -182,14 +189,6 @@ def test_the_first_bad_value_in_record_order_is_named():
     """One is enough to refuse the record."""
     fields = {"a": {"hash": "sha256"}, "b": {"hash": "md5"}}
     assert prepared(fields, {"b": "0" * 32, "a": "0" * 64}).details == {"fields": ["b"]}
-
-
-def test_identity_is_what_names_the_person():
-    """A change of any identifier is another entry."""
-    fields = rules(email={"identifier": True, "hash": "sha256"}, note={})
-    one = prepare({"email": "a@b.example", "note": 1}, "add", fields, hashing="on")
-    two = prepare({"email": "a@b.example", "note": 2}, "add", fields, hashing="on")
-    assert identity_of(one, fields) == identity_of(two, fields) == (("email", digest("sha256", "a@b.example")),)
 
 
 def test_planned_removals_are_not_hashed_again():

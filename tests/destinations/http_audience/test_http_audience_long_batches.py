@@ -4,9 +4,10 @@ import asyncio
 import json
 
 import pytest
-from http_audience_cases import SMALL, Scripted, changed, loaded, owed_of, performed, said
+from http_audience_cases import NOW_US, SMALL, Scripted, changed, loaded, owed_of, performed, said
 
 from gateway.core.outcomes import Deferred, Delivered, Unreachable
+from gateway.destinations.base import Batch, Context
 from gateway.destinations.http_audience import dispatching
 from gateway.destinations.rehearsal import FreshNotes
 
@@ -29,6 +30,24 @@ def test_what_is_not_sent_in_time_waits_alone_and_uses_up_nothing(monkeypatch):
     done = performed(loaded(ONE_BY_ONE), owed_of([{"email": "a"}, {"email": "b"}]), partner)
     assert partner.requests == []
     assert {(type(one), one.concerns, one.wait_s) for one in done.outcomes} == {(Deferred, "delivery", 1.0)}
+
+
+def test_a_batch_that_is_stopped_makes_no_further_request():
+    """Of four requests the second is on its way when the run or the lane is stopped: the rest waits and uses up nothing."""
+    partner = Scripted(said(200))
+
+    async def goes_on() -> bool:
+        return len(partner.requests) < 2
+
+    owed = owed_of([{"email": one} for one in "abcd"])
+    batch = Batch(action="syncAudience", settings={}, owed=owed, corrections=frozenset())
+    context = Context(http=partner, notes=FreshNotes(), now_us=NOW_US, goes_on=goes_on)
+    done = asyncio.run(loaded(ONE_BY_ONE).perform(batch, context))
+    assert len(partner.requests) == 2
+    assert [type(one) for one in done.outcomes] == [Delivered, Delivered, Deferred, Deferred]
+    assert {(one.concerns, one.reason) for one in done.outcomes[2:]} == {
+        ("delivery", "Not sent: its run or its destination was stopped before.")
+    }
 
 
 class Jobs:

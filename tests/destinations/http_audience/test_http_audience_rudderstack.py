@@ -11,6 +11,7 @@ from gateway.destinations.http_audience.rehearsing import Setting, preview, rudd
 from gateway.destinations.http_audience.rudderstack.bodies import tree_of
 from gateway.destinations.http_audience.rudderstack.convert import convert
 from gateway.destinations.http_audience.rudderstack.grammar import parse
+from gateway.service.definition_verbs import imported_pair
 
 
 def field(name, *, required=False, custom=False, hash_type="NONE"):
@@ -131,7 +132,7 @@ REFUSED = [
     '{"a": $$.records{ "k": $sum(v) }}', "{email: 1}",
     '{"a": [$$.records.{name: 1}]}', "{1: 2}", '{"a": 1, "a": 2}', "$$", '{"a": $$}', '{"a": $$.connection}', '{"a": $$.nothing.x}',
     '{"a": $$.records.x.y}', '"text"', "5", "$$.connection.x", "null", "", '{"a": 1,}', "[1,]", '{"a" 1}',
-    '{"a": 1', "[1", '{"a": "x', "{'a': 'x}",
+    '{"a": 1e400}', '{"a": ' + "1" * 5000 + "}", '{"a": 1', "[1", '{"a": "x', "{'a': 'x}",
     '{"a": [1, $$.records.{"x": y}]}', '{"a": [$$.records.{"x": [$$.records.{"y": z}]}]}', '{"a": 1} 2',
     '{"a": "\\ud800"}', '{"a": \x01}', '{"a": 01}',
     '{"a": +1}', '{"a": "\\q"}', "{" * 30 + "}" * 30, '{"a":' * 25 + "1" + "}" * 25, "[" * 60_000, "{" + '"a":[' * 30_000,
@@ -179,7 +180,16 @@ WRONG = [
     ({"authenticationType": "basicAuth", "basicAuthUserName": "u"}, {}), ({"authenticationType": "apiKey", "apiKeyValue": "v"}, {}),
     ({"authenticationType": None, "rudderAccountId": "x"}, {}), ({"actions": {}}, {}), ({"actions": None}, {}),
     ({"actions": {"INSERT": {}}}, {}), ({"actions": {"insert": {"method": "BREW"}}}, {}), ({"baseUrl": None}, {}),
-    ({"headers": {}}, {}),
+    ({"headers": {}}, {}), ({"headers": [{"key": "X", "value": "{{connection.audienceId}}"}]}, {}),
+    *(({"baseUrl": one}, {}) for one in (
+        "ftp://a.example", "https://10.0.0.1/v1", "https://[::1]/", "https://localhost.example.com", "https://x.localhost",
+        "https://x.ngrok.io/v1", "https://intranet/v1", "https://a.example.c0m", "https://a.example:9/", "https://a.example:x/",
+        "https://a..example/", "https://a.e/",
+    )),
+    ({"actions": {"insert": {**CONFIG["actions"]["insert"], "fields": [{"name": "email"}]}}}, {}),
+    ({"actions": {"insert": {**CONFIG["actions"]["insert"], "fields": [{**field("email"), "hashType": ["MD5"]}]}}}, {}),
+    ({"actions": {"insert": {**CONFIG["actions"]["insert"], "useInsertConfig": True}}}, {}),
+    ({"actions": {"insert": {**CONFIG["actions"]["insert"], "endpoint": "https://api.northwind.example/v1/users"}}}, {}),
     ({}, {"audienceId": 9}), ({}, {"audienceId": ""}), ({}, {"isHashRequired": None}),
     ({}, {"customMappings": [{"from": "", "to": "x"}]}),
     ({}, {"customMappings": [{"from": "x", "to": ""}]}), ({}, {"customMappings": {}}),
@@ -197,6 +207,45 @@ def test_a_pair_that_is_wrong_is_told_and_converted_to_nothing(config, connectio
     assert imported.problems
     assert all(pointer.startswith(("/destination", "/connection")) for pointer, _ in imported.problems)
     assert (imported.definition, imported.mapping, imported.secrets) == ({}, {}, {})
+
+
+def in_insert(**more):
+    return {"actions": {**CONFIG["actions"], "insert": {**CONFIG["actions"]["insert"], **more}}}
+
+
+UNUSABLE = [  # Theirs takes it, and a definition cannot hold it.
+    ({"baseUrl": "https://api.northwind.example/v1?key=1"}, "/destination/baseUrl"),
+    ({"baseUrl": "https://u:p@api.northwind.example/v1"}, "/destination/baseUrl"),
+    ({"authenticationType": "apiKey", "apiKeyName": "X Key", "apiKeyValue": "v"}, "/destination/apiKeyName"),
+    ({"headers": [{"key": "X Y", "value": "1"}]}, "/destination/headers"),
+    ({"headers": [{"key": "Host", "value": "1"}]}, "/destination/headers"),
+    (in_insert(endpoint="/a b"), "/destination/actions/insert/endpoint"),
+    (in_insert(endpoint="/a/../b"), "/destination/actions/insert/endpoint"),
+    (in_insert(endpoint="/{{{connection.audienceId}}}"), "/destination/actions/insert/endpoint"),
+    (in_insert(requestBody='{"mode": $$.connection.mode}'), "/connection/mode"),
+    (in_insert(fields=[field("a.b")]), "/destination/actions"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "place"), UNUSABLE, ids=str)
+def test_a_pair_that_no_definition_can_hold_is_refused_with_its_place_in_theirs(config, place):
+    """So that an import never writes a file which `check` then refuses."""
+    imported = imported_pair({**CONFIG, **config}, {**CONNECTION, "mode": "x"})
+    assert [pointer for pointer, _ in imported.problems] == [place]
+    assert (imported.definition, imported.mapping, imported.secrets) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("slug", ["../x", "Big", "a/b"])
+def test_a_name_for_the_files_is_a_slug(slug):
+    """It becomes a file's name."""
+    assert [pointer for pointer, _ in imported_pair(CONFIG, CONNECTION, slug=slug).problems] == ["/slug"]
+
+
+def test_a_static_value_nobody_declares_is_in_whole_records():
+    """Theirs puts every static value into every record, which `$$.records` then sends."""
+    connection = {**CONNECTION, "customMappings": [{"from": "v", "to": "extra"}, {"from": "crm", "to": "src"}]}
+    shown = previewed([{"action": "insert", "identifiers": {"email": "a@b.example"}}], connection=connection)
+    assert shown["requests"][0]["body"]["all"][0]["extra"] == "v"
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 5, {}, {"actions": [], "headers": [1], "baseUrl": 5}])

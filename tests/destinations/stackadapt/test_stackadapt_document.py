@@ -399,16 +399,19 @@ def test_escape_text_keeps_a_user_id_inside_its_quotes():
         ("31337", "31337", "31337", "31337"),
         (" 31337 ", "31337", " 31337 ", "31337"),
         ("007", "7", "007", "7"),
-        ("12a", None, "12a", "NaN"),
-        ("1}) {", None, "1}) {", "NaN"),
-        ("", None, "", "0"),
+        ("12a", None, "12a", "12"),
+        ("1}) {", None, "1}) {", "1"),
+        ("12.5", None, "12.5", "12"),
+        ("0x1f", None, "0x1f", "0"),
+        ("a12", None, "a12", "NaN"),
+        ("", None, "", "NaN"),
         ("-5", None, "-5", "-5"),
         ("٣", None, "٣", "NaN"),
         ("9" * 19, None, "9" * 19, "10000000000000000000"),
     ],
 )
 def test_check_advertiser_id_takes_digits_only(given, on, off, off_in_deletion):
-    """D2: without it the text is pasted in, and a deletion sends a number of it."""
+    """D2: without it the text is pasted in, and a deletion sends the number it begins with."""
     assert advertiser_literal(given, ON) == on
     assert advertiser_literal(given, frozenset()) == off
     assert advertiser_literal(given, frozenset(), in_deletion=True) == off_in_deletion

@@ -22,9 +22,9 @@ from gateway.destinations.taboola.changes import (
     account_id_warning,
     audience_literal,
     change_of,
-    identifiers_of,
     is_add,
 )
+from gateway.destinations.taboola.clusters import identifiers_of
 from gateway.destinations.taboola.definition import DEFINITION
 from gateway.destinations.taboola.wire import (
     base_url,
@@ -444,6 +444,24 @@ def test_11_byte_parity_sends_duplicates_and_races():
     """Both operations of one person go out."""
     calls = calls_of(changes("ADD p a", "REMOVE p a", "ADD p a"), NONE)
     assert told(calls) == [("ADD", "a", ["p", "p"], [0, 2]), ("REMOVE", "a", ["p"], [1])]
+
+
+@pytest.mark.parametrize(
+    ("given", "parity", "corrected"),
+    [
+        (["7", "007", 7], [("7", 2), ("7", 1)], [("7", 3)]),
+        (["abc", "", "abc"], [("null", 2), ("0", 1)], []),
+        (["abc", "x1"], [("null", 1), ("null", 1)], []),
+        (["12.50", 12.5], [("12.5", 1), ("12.5", 1)], []),
+    ],
+)
+def test_11_byte_parity_groups_by_the_text_of_the_id(given, parity, corrected):
+    """One request for each writing of an id, as the reference; checked ids are numbers, and one number is one audience."""
+    events = [event(f"p{number}@example.org", external_audience_id=one) for number, one in enumerate(given)]
+    for corrections, expected in (("off", parity), ("on", corrected)):
+        requests, _ = wire(*events, corrections=corrections)
+        found = [(json.dumps(one["audience_id"]), len(one["identities"])) for one in bodies(requests)]
+        assert found == expected
 
 
 LAST = [

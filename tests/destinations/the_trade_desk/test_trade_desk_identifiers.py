@@ -7,7 +7,7 @@ import pytest
 from trade_desk_cases import PortableSnapshot, snapshot
 
 from gateway.core.hash_linter import HashWarning
-from gateway.destinations.the_trade_desk.definition import HASHED
+from gateway.destinations.the_trade_desk.lines import HASHED
 from gateway.destinations.the_trade_desk.list_process import Asked, write_snapshot
 from gateway.destinations.the_trade_desk.listing import CHUNK as PAGE_ROWS
 

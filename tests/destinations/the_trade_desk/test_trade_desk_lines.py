@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.identifiers import is_email, normalise_email_uid2, sha256_base64
-from gateway.destinations.the_trade_desk.definition import EMAIL, HASHED
 from gateway.destinations.the_trade_desk.lines import (
     AT_US_MAX,
+    EMAIL,
+    HASHED,
     address_keys,
     are_addresses,
     emails_of,

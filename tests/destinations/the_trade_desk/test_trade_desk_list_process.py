@@ -9,7 +9,7 @@ from gateway.core.outcomes import Unreachable
 from gateway.destinations.base import Batch, Context
 from gateway.destinations.rehearsal import FreshNotes
 from gateway.destinations.the_trade_desk import list_process
-from gateway.destinations.the_trade_desk.definition import HASHED
+from gateway.destinations.the_trade_desk.lines import HASHED
 from gateway.destinations.the_trade_desk.list_process import Asked, ListError, list_folder, write_snapshot
 from gateway.destinations.the_trade_desk.perform import THE_TRADE_DESK
 

@@ -5,8 +5,7 @@ import random
 import pytest
 
 from gateway.destinations.the_trade_desk import listing
-from gateway.destinations.the_trade_desk.definition import EMAIL, HASHED
-from gateway.destinations.the_trade_desk.lines import line_of, person_key
+from gateway.destinations.the_trade_desk.lines import EMAIL, HASHED, line_of, person_key
 from gateway.destinations.the_trade_desk.listing import ListFile, write_list
 
 

@@ -9,13 +9,11 @@ from trade_desk_cases import people, performed, run_of
 
 from gateway.core.http_messages import Request
 from gateway.core.outcomes import Deferred, Delivered, Refused, Unauthorized, Unreachable
-from gateway.destinations.base import Batch, Context
+from gateway.destinations.base import AudienceFound, AudienceWanted, Batch, Context
 from gateway.destinations.rehearsal import FreshNotes
 from gateway.destinations.the_trade_desk import list_run
-from gateway.destinations.the_trade_desk.definition import EMAIL, HASHED
-from gateway.destinations.the_trade_desk.lines import person_key
+from gateway.destinations.the_trade_desk.lines import EMAIL, HASHED, person_key
 from gateway.destinations.the_trade_desk.perform import THE_TRADE_DESK
-from gateway.destinations.the_trade_desk.segments import Connected
 from gateway.sandbox.faults import Down, Reset, Status, Timeout
 from gateway.sandbox.the_trade_desk import Refusal, StorageRefusal, TheTradeDeskConfiguration
 
@@ -134,14 +132,17 @@ async def test_the_token_goes_to_the_storage_host_only_with_the_correction_off(p
 
 async def connect(http, settings, notes=None, **given):
     context = Context(http=http, notes=notes or FreshNotes(), now_us=0)
-    return await THE_TRADE_DESK.ensure_audience(settings, given, key="vip", context=context)
+    wanted = AudienceWanted(settings=settings, entry=given, key="vip")
+    return await THE_TRADE_DESK.keep_audience("create", wanted, context)
 
 
 async def test_a_name_on_a_later_page_is_adopted(partner, settings, http):
     """The paging tokens are full of characters that have to be encoded; the advertiser's segments only."""
     made = [partner.create("adv123", name) for name in ("a", "b", "c", "vip", "d")]
     partner.create("harbour-books", "vip")
-    assert await connect(http, settings, region="EU") == Connected(external_id=made[3].external_id, how="adopted")
+    assert await connect(http, settings, region="EU") == AudienceFound(
+        external_id=made[3].external_id, origin="partner"
+    )
     assert partner.calls() == ("list",) * 4
 
 
@@ -161,7 +162,7 @@ async def test_a_create_call_without_answer_is_looked_for_and_not_repeated(partn
     """It had worked: the name is in the list now."""
     partner.faults.add(Reset(target="create", carried_out=True))
     connected = await connect(http, settings, region="EU")
-    assert (connected.how, list(partner.segments)) == ("adopted", [connected.external_id])
+    assert (connected.origin, list(partner.segments)) == ("partner", [connected.external_id])
     assert partner.calls() == ("list", "create", "list", "list")
 
 
@@ -169,14 +170,14 @@ async def test_a_create_call_that_failed_is_tried_again_later(partner, settings,
     """The next attempt begins with the list, too."""
     partner.faults.add(Status(status=500, target="create"))
     assert isinstance(await connect(http, settings, region="EU"), Unreachable)
-    assert (await connect(http, settings, region="EU")).how == "created"
+    assert (await connect(http, settings, region="EU")).origin == "created"
 
 
 async def test_two_that_need_the_same_segment_make_it_once(partner, settings, http):
     """The second finds what the first has made; the lists of two names are asked for side by side."""
     notes = FreshNotes()
     first, second = await asyncio.gather(*(connect(http, settings, notes, region="EU") for _ in range(2)))
-    assert {first.how, second.how} == {"created", "remembered"}
+    assert {first.origin, second.origin} == {"created", "kept"}
     assert first.external_id == second.external_id
     assert partner.calls() == ("list", "create")
 
@@ -186,7 +187,7 @@ async def test_a_list_refused_keeps_an_id_from_being_verified(partner, settings,
     segment = partner.create("adv123", "another name")
     partner.faults.add(Refusal(status=400, target="list"))
     assert isinstance(await connect(http, settings, external_id=segment.external_id), Refused)
-    assert (await connect(http, settings, external_id=segment.external_id)).how == "verified"
+    assert (await connect(http, settings, external_id=segment.external_id)).origin == "mapping"
     assert partner.calls() == ("list", "list", "list")
 
 
@@ -204,8 +205,8 @@ async def test_a_segment_needs_name_and_region_before_any_call(partner, settings
 async def test_verifying_looks_at_ids_only(partner, settings, http):
     """Two segments of one name are fine; an unknown id is refused, naming id and advertiser."""
     one, _two = partner.create("adv123", "vip"), partner.create("adv123", "vip")
-    assert await connect(http, settings, external_id=one.external_id) == Connected(
-        external_id=one.external_id, how="verified"
+    assert await connect(http, settings, external_id=one.external_id) == AudienceFound(
+        external_id=one.external_id, origin="mapping"
     )
     refused = await connect(http, settings, external_id="nosuch1")
     assert "INVALID_REQUEST_DATA" in refused.reason

@@ -9,7 +9,7 @@ from trade_desk_cases import NOW_US, ON, SETTINGS, Scripted, people, performed, 
 from gateway.core.http_messages import Answer, NoAnswerError, Request
 from gateway.core.outcomes import Refused, Unreachable
 from gateway.core.payloads import PayloadError, compile_check, defaults_of
-from gateway.destinations.base import Context
+from gateway.destinations.base import AudienceWanted, Context
 from gateway.destinations.rehearsal import FreshNotes, MemberCase, WireCase, member_result, wire_result
 from gateway.destinations.the_trade_desk.answers import Drop, Page, read_drop, read_page
 from gateway.destinations.the_trade_desk.definition import DEFINITION, FIELDS
@@ -110,8 +110,8 @@ def test_upload_addresses_are_looked_at(url, is_good):
 def connect(*answers, **given):
     http = Scripted(*answers)
     context = Context(http=http, notes=FreshNotes(), now_us=NOW_US)
-    ensured = THE_TRADE_DESK.ensure_audience(SETTINGS, {"region": "EU", **given}, key="vip", context=context)
-    return asyncio.run(ensured), http.requests
+    wanted = AudienceWanted(settings=SETTINGS, entry={"region": "EU", **given}, key="vip")
+    return asyncio.run(THE_TRADE_DESK.keep_audience("create", wanted, context)), http.requests
 
 
 EMPTY = answered({"Segments": []})
@@ -141,7 +141,8 @@ def test_a_list_that_never_ends_is_given_up():
 
     http = Endless()
     context = Context(http=http, notes=FreshNotes(), now_us=NOW_US)
-    refused = asyncio.run(THE_TRADE_DESK.ensure_audience(SETTINGS, {"external_id": "y"}, key="", context=context))
+    wanted = AudienceWanted(settings=SETTINGS, entry={"external_id": "y"}, key="")
+    refused = asyncio.run(THE_TRADE_DESK.keep_audience("find", wanted, context))
     assert "1000 pages" in refused.reason
     assert len(http.requests) == 1000
     same = answered({"Segments": [{"CrmDataId": "x"}], "PagingToken": "p"})

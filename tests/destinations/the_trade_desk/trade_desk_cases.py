@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.destinations.base import Batch, Context, Owed
 from gateway.destinations.rehearsal import FreshNotes, HeldSnapshot
-from gateway.destinations.the_trade_desk.definition import HASHED
+from gateway.destinations.the_trade_desk.lines import HASHED
 from gateway.destinations.the_trade_desk.perform import THE_TRADE_DESK
 
 ON = frozenset({"no_token_at_upload"})

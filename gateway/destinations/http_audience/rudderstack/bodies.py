@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from gateway.destinations.http_audience.rudderstack.grammar import Each, Items, Literal, Members, Node, Number, Path
 
 KEY_NAMES = {"audienceId": "audience_id", "audienceName": "audience_name"}
+WHOLE = "*"
+"""Among the names a template reads: `$$.records`, and with it every field of a record."""
 
 
 class BodyError(Exception):
@@ -91,7 +93,7 @@ def connection_keys(node: Node) -> list[str]:
 
 
 def record_names(node: Node) -> list[str]:
-    """The record fields that a template reads, in order."""
+    """The record fields that a template reads, in order; WHOLE where it reads all of them."""
     found: dict[str, None] = {}
     pending = [node]
     while pending:
@@ -99,7 +101,9 @@ def record_names(node: Node) -> list[str]:
         match current:
             case Path(names=names, is_rooted=False):
                 found[names[0]] = None
-            case Path(names=("records", name)):
+            case Path(names=("records",), is_rooted=True):
+                found[WHOLE] = None
+            case Path(names=("records", name), is_rooted=True):
                 found[name] = None
             case Each(names=names, made=made) if names[0] == "records":
                 pending.append(made)

@@ -11,12 +11,14 @@ import msgspec
 
 from gateway.destinations.http_audience.rudderstack.bodies import (
     KEY_NAMES,
+    WHOLE,
     BodyError,
     connection_keys,
     record_names,
     tree_of,
 )
 from gateway.destinations.http_audience.rudderstack.grammar import parse
+from gateway.destinations.http_audience.rudderstack.places import base_url_problem
 
 ACTIONS: Final = {"insert": "add", "update": "update", "delete": "remove"}
 METHODS: Final = ("POST", "PUT", "PATCH", "GET", "DELETE")
@@ -73,15 +75,17 @@ class _Importer:
         self.problems.append((pointer, what))
 
     def run(self, config: object, connection: object, slug: str) -> tuple[dict[str, object], dict[str, object]]:
+        linked = self._connection(connection)
         if not isinstance(config, dict):
             self._wrong("/destination", "The destination configuration must be an object.")
             return {}, {}
         whole = next((one for key in ("config", "Config") if isinstance(one := config.get(key), dict)), config)
-        linked = self._connection(connection)
         base_url = whole.get("baseUrl")
         if not isinstance(base_url, str) or not base_url:
             self._wrong("/destination/baseUrl", "`baseUrl` is missing.")
             base_url = ""
+        elif problem := base_url_problem(base_url):
+            self._wrong("/destination/baseUrl", problem)
         slug = slug or _slug_of(base_url)
         definition: dict[str, object] = {
             "kind": "http_audience",
@@ -96,7 +100,7 @@ class _Importer:
             definition["headers"] = headers
         blocks = self._blocks(whole.get("actions"))
         actions = {ACTIONS[name]: self._action(name, block) for name, block in blocks.items()}
-        fields = self._fields(blocks)
+        fields = self._fields(blocks, linked)
         definition["target"] = self._target()
         definition["fields"] = fields
         definition["actions"] = actions
@@ -139,11 +143,7 @@ class _Importer:
         return target
 
     def _mapping(self, slug: str, linked: dict[str, object], fields: dict[str, object]) -> dict[str, object]:
-        static = {
-            str(pair["to"]): pair["from"]
-            for pair in (linked.get("customMappings") or ())  # type: ignore[attr-defined] # checked to be a list
-            if isinstance(pair, dict) and "to" in pair and "from" in pair and str(pair["to"]) in fields
-        }
+        static = {key: value for key, value in _static(linked).items() if key in fields}
         entry: dict[str, object] = {"external_id": linked.get("audienceId", TO_FILL_IN)}
         if isinstance(linked.get("audienceName"), str) and linked["audienceName"]:
             entry["name"] = linked["audienceName"]
@@ -206,6 +206,9 @@ class _Importer:
         for index, entry in enumerate(headers):
             if not isinstance(entry, dict) or not isinstance(entry.get("value"), str):
                 self._wrong(f"/destination/headers/{index}", "A header has a `key` and a `value`.")
+            elif "{{" in entry["value"] or "}}" in entry["value"]:
+                what = "`{{` and `}}` are sent as they stand by theirs, and would be a place to fill in here."
+                self._wrong(f"/destination/headers/{index}/value", what)
             elif isinstance(entry.get("key"), str) and entry["key"]:
                 kept.pop(entry["key"].lower(), None)
                 kept[entry["key"].lower()] = (entry["key"], entry["value"])
@@ -225,6 +228,8 @@ class _Importer:
             else:
                 for key in block.keys() - _ACTION_KEYS:
                     self._wrong(f"{pointer}/{key}", f"`{key}` is no member of an action.")
+                if name != "update" and "useInsertConfig" in block:
+                    self._wrong(f"{pointer}/useInsertConfig", "`useInsertConfig` is for `update` only.")
                 blocks[name] = block
         return {name: blocks[name] for name in ACTIONS if name in blocks}
 
@@ -256,6 +261,8 @@ class _Importer:
                 self._wrong(pointer, f"`connection.{names[0]}` is no text and cannot stand in a path.")
             return "{{connection." + ".".join((KEY_NAMES.get(names[0], names[0]), *names[1:])) + "}}"
 
+        if "://" in endpoint:
+            self._wrong(pointer, "`endpoint` is a path behind `baseUrl`; an address would go elsewhere here.")
         path = _PLACEHOLDER.sub(placed, endpoint)
         if "{{" in _PLACEHOLDER.sub("", endpoint):
             self._wrong(
@@ -282,7 +289,7 @@ class _Importer:
             self._wrong(pointer, f"This cannot be imported: {error}.")
             return {}
 
-    def _fields(self, blocks: dict[str, dict[str, object]]) -> dict[str, object]:
+    def _fields(self, blocks: dict[str, dict[str, object]], linked: dict[str, object]) -> dict[str, object]:
         """`fields` of all actions as one; a field that only some declare is sent in those only."""
         own = {name: block for name, block in blocks.items() if block.get("useInsertConfig") is not True}
         declared: dict[str, dict[str, dict[str, object]]] = {}
@@ -299,13 +306,15 @@ class _Importer:
             key: self._field(key, by_action, blocks, own) for key, by_action in declared.items()
         }
         # Fields that a template reads and no list declares pass as they are, unhashed: here they have to be declared.
-        fields.update((key, {"label": key}) for key in self._record_fields if key not in fields)
+        fields.update((key, {"label": key}) for key in self._record_fields if key not in fields and key != WHOLE)
+        if WHOLE in self._record_fields:
+            fields.update((key, {"label": key, "static": True}) for key in _static(linked) if key not in fields)
         return fields
 
     def _is_field(self, entry: object, pointer: str) -> bool:
         given = entry if isinstance(entry, dict) else {}
-        fine = isinstance(given.get("name"), str) and given["name"] and given.get("hashType", "NONE") in HASH_TYPES
-        fine = fine and all(isinstance(given.get(key, False), bool) for key in ("isRequired", "isCustom"))
+        fine = isinstance(given.get("name"), str) and given["name"] and given.get("hashType") in tuple(HASH_TYPES)
+        fine = fine and all(isinstance(given.get(key), bool) for key in ("isRequired", "isCustom"))
         if not fine:
             self._wrong(
                 pointer, "A field has `name`, `isRequired`, `isCustom` and a `hashType` of NONE, SHA256, SHA512 or MD5."
@@ -321,7 +330,7 @@ class _Importer:
     ) -> dict[str, object]:
         entries = list(by_action.values())
         first = entries[0]
-        if any(one.get("hashType", "NONE") != first.get("hashType", "NONE") for one in entries):
+        if any(one["hashType"] != first["hashType"] for one in entries):
             self._wrong(
                 "/destination/actions", f"`{key}` is hashed differently in its actions; a field has one way here."
             )
@@ -331,7 +340,7 @@ class _Importer:
             field["required"] = True if len(needing) == len(by_action) else self._renamed(needing, blocks, own)
         if any(one.get("isCustom") is True for one in entries):
             field["static"] = True
-        hash_name = HASH_TYPES[str(first.get("hashType", "NONE"))]
+        hash_name = HASH_TYPES[str(first["hashType"])]
         if hash_name != "none":
             field["hash"] = hash_name
         if len(by_action) < len(own):
@@ -347,6 +356,16 @@ class _Importer:
         if "insert" in names and "update" in blocks and "update" not in own:
             renamed.insert(1, "update")
         return renamed
+
+
+def _static(linked: Mapping[str, object]) -> dict[str, str]:
+    """Static values by their fields, of the last one for each."""
+    pairs = linked.get("customMappings")
+    return {
+        pair["to"]: pair["from"]
+        for pair in (pairs if isinstance(pairs, list) else ())
+        if isinstance(pair, dict) and isinstance(pair.get("to"), str) and isinstance(pair.get("from"), str)
+    }
 
 
 def _slug_of(base_url: str) -> str:

@@ -6,14 +6,18 @@ One pass over the text; after a fault it goes on behind the next comma, so that 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Final, NoReturn
 
 import msgspec
 
+from gateway.core.javascript import double
+
 TEMPLATE_CHARS_MAX: Final = 64 * 1024
 DEPTH_MAX: Final = 20
 FAULTS_MAX: Final = 50
+NUMBER_CHARS_MAX: Final = 400  # ours: a double has 309 digits at most before its point
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +180,7 @@ class _Parser:
             case "text":
                 return Literal(_unquoted(token))
             case "number":
-                return Literal(json.loads(token.text))
+                return Literal(_number(token))
             case "root":
                 return self._rooted(token)
             case "variable":
@@ -370,6 +374,13 @@ class _Parser:
             "function": "Functions cannot be defined.",
         }
         return words.get(token.text, f"`{token.text}` has no place here.")
+
+
+def _number(token: _Token) -> int | float:
+    value: int | float = json.loads(token.text) if len(token.text) <= NUMBER_CHARS_MAX else math.inf
+    if not math.isfinite(double(value)):
+        raise _FaultError(token.at, "This number is larger than any that JSON readers know.")
+    return value
 
 
 def _unquoted(token: _Token) -> str:
