@@ -16,6 +16,7 @@ from gateway.admin.answers import AudienceList
 from gateway.admin.destinations import DestinationOrders, DestinationRoutes
 from gateway.admin.openapi import document
 from gateway.admin.operations import Changed, DeadFilter, LaneShown, Operations, ReplayOrder, ReplayResult, Status
+from gateway.admin.people import PeopleOrders, PeopleRoutes
 from gateway.admin.reading import NUMBER_MAX, PAGE_MAX, BadRequestError, answer, choice, number, order_of
 from gateway.admin.routing import ApiRoute, Handler, Query, bound, described, route
 from gateway.admin.runs import RunRoutes
@@ -60,8 +61,9 @@ class AdminApi:
         operations: Operations,
         orders: Orders | None = None,
         destinations: DestinationOrders | None = None,
+        people: PeopleOrders | None = None,
     ) -> None:
-        """token: what a bearer must show. orders: of syncs and runs, where there are any; destinations: of theirs."""
+        """token: what a bearer must show. orders: of syncs and runs, where there are any; destinations, people: of theirs."""
         self._token = token.encode()
         self._state = state
         self._operations = operations
@@ -70,6 +72,8 @@ class AdminApi:
             self._routes += [*bound(SyncRoutes(orders)), *bound(RunRoutes(orders))]
         if destinations is not None:
             self._routes += bound(DestinationRoutes(destinations))
+        if people is not None:
+            self._routes += bound(PeopleRoutes(people))
 
     def app(self) -> Starlette:
         """The ASGI app of the admin port."""
@@ -270,7 +274,7 @@ class AdminApi:
 
 def all_routes() -> list[ApiRoute]:
     """Every route of the admin port, whether or not this engine has something behind it."""
-    return described(AdminApi, SyncRoutes, RunRoutes, DestinationRoutes)
+    return described(AdminApi, SyncRoutes, RunRoutes, DestinationRoutes, PeopleRoutes)
 
 
 async def _not_there(request: Request, error: Exception) -> Response:

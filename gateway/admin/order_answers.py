@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from gateway.admin.answers import Guard
 
 
 class RunsDiffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How two snapshots differ. members: some of those who came, went or changed."""
+    """How two snapshots differ. members: some of those who came, went or changed, and what the newer run did for them."""
 
     older: int
     newer: int
@@ -67,7 +69,8 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
     """What the next run would do. members: samples, masked. requests_made: those of the first operations, or of a whole list.
 
     plan_digest: of the operations in order, as the run has it where nothing has moved. running: a run that plans or sends now,
-    and note: what the figures are of then. skipped_for: why the run would send nothing at all. upload: of a whole list.
+    and note: what the figures are of then. stopped: the sync's status where no run starts by itself; the note says it in words.
+    skipped_for: why the run would send nothing at all. upload: of a whole list.
     """
 
     sync: str
@@ -75,6 +78,7 @@ class PlanPage(msgspec.Struct, frozen=True, kw_only=True):
     mapping_version: str
     plan_digest: str
     running: int | None
+    stopped: Literal["", "paused", "deleting", "deleted"]
     note: str
     skipped_for: str
     considered: int

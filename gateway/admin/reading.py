@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final, Literal, TypeVar
 
 import msgspec
+from msgspec import inspect
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,8 +19,11 @@ DIGITS_MAX: Final = 19
 ORDER_BYTES_MAX: Final = 64 * 1024
 
 T = TypeVar("T")
+W = TypeVar("W", bound=str)
 _encode = msgspec.json.Encoder().encode
 _quoted = re.compile(r"'.*'", re.DOTALL)
+_place = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_steps = re.compile(r"\.(?P<name>\w+)|(?P<item>\[)")
 
 
 class BadRequestError(Exception):
@@ -43,8 +48,52 @@ async def order_of(request: Request, wanted: type[T], largest: int = ORDER_BYTES
             raise OrderError(413, "payload_too_large", f"The body is larger than {largest} bytes.")
     try:
         return msgspec.json.decode(bytes(data) or b"{}", type=wanted)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(_choices_told(error, wanted) or without_values(error)) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequestError(without_values(error)) from error
+
+
+def one_of(name: str, among: Iterable[object]) -> str:
+    """The sentence about a word that is none of those there are. An empty one among them may be left out."""
+    words = [str(one) for one in among]
+    return f"`{name}` must be one of {', '.join(filter(None, words))}{', or left out' if '' in words else ''}."
+
+
+def _choices_told(error: msgspec.ValidationError, wanted: object) -> str:
+    """What a member of a body may be, where the error is about one of a few words; else ""."""
+    found = _place.search(str(error))
+    if found is None:
+        return ""
+    kind, name = inspect.type_info(wanted), ""
+    for step in _steps.finditer(found["path"]):
+        name = step["name"] or name
+        kind = _inside(_bare(kind), step["name"])
+    match _bare(kind):
+        case inspect.LiteralType(values=values):
+            return one_of(name, values)
+        case inspect.EnumType(cls=cls):
+            return one_of(name, (one.value for one in cls))
+        case _:
+            return ""
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """A type without its bounds, and without the None beside it."""
+    if isinstance(kind, inspect.Metadata):
+        return _bare(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        return _bare(others[0]) if len(others) == 1 else kind
+    return kind
+
+
+def _inside(kind: inspect.Type, name: str | None) -> inspect.Type:
+    """The type of a member, or of an item where there is no name."""
+    if name is None:
+        return kind.item_type if isinstance(kind, inspect.ListType) else inspect.AnyType()
+    fields = kind.fields if isinstance(kind, inspect.StructType) else ()
+    return next((field.type for field in fields if field.encode_name == name), inspect.AnyType())
 
 
 def without_values(error: Exception) -> str:
@@ -84,12 +133,15 @@ def flag(request: Request, name: str) -> bool:
     return text == "true"
 
 
-def choice(request: Request, name: str, among: tuple[str, ...]) -> str:
+def choice(request: Request, name: str, among: Iterable[W]) -> W | Literal[""]:
     """A word of the query, "" for none. Raises BadRequestError."""
-    text = request.query_params.get(name, "")
-    if text and text not in among:
-        raise BadRequestError(f"`{name}` must be one of {', '.join(among)}.")
-    return text
+    text, words = request.query_params.get(name, ""), list(among)
+    if not text:
+        return ""
+    found = next((one for one in words if one == text), None)
+    if found is None:
+        raise BadRequestError(one_of(name, words))
+    return found
 
 
 def cursor(place: tuple[int, int] | None) -> str | None:

@@ -26,7 +26,7 @@ class RunRoutes:
 
     @route(
         "GET", "/api/runs", "Runs, newest first.", tag="runs", answer=answers.RunList,
-        query=(Query("sync", "Only of this sync, by its id."), BEFORE, LIMIT),
+        query=(Query("sync", "Only of this sync, by its id."), BEFORE, LIMIT), others=((404, "There is no such sync."),),
     )  # fmt: skip
     async def list_(self, request: Request) -> Response:
         """A page of runs."""
@@ -111,7 +111,7 @@ class RunRoutes:
 
     @route(
         "GET", "/api/snapshots", "Kept snapshots, newest run first.", tag="runs", answer=answers.SnapshotList,
-        query=(Query("sync", "Only of this sync, by its id."), BEFORE, LIMIT),
+        query=(Query("sync", "Only of this sync, by its id."), BEFORE, LIMIT), others=((404, "There is no such sync."),),
     )  # fmt: skip
     async def snapshots(self, request: Request) -> Response:
         """A page of snapshots."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -15,6 +15,7 @@ from gateway.admin.reading import (
     PAGE_MAX,
     BadRequestError,
     answer,
+    choice,
     cursor,
     flag,
     number,
@@ -40,7 +41,9 @@ LIMIT = Query("limit", f"Lines of a page, up to {PAGE_MAX}.", int)
 AFTER = Query("after", "The `next` of the page before.", int)
 BEFORE = Query("before", "The `next` of the page before.", int)
 REVEAL = Query("reveal", "Personal values in clear.", bool)
-FORMAT = Query("format", "A whole file instead of a page.", Literal["ndjson", "csv"])
+Form = Literal["ndjson", "csv"]
+FORMATS: tuple[Form, ...] = get_args(Form)
+FORMAT = Query("format", "A whole file instead of a page.", Form)
 MEDIA = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 FILES = ("application/json", "application/x-ndjson", "text/csv")
 
@@ -249,17 +252,9 @@ def _name(request: Request) -> str:
     return str(request.path_params["name"])
 
 
-def form_of(request: Request) -> Literal["ndjson", "csv"] | None:
+def form_of(request: Request) -> Form | None:
     """The format of a file that was asked for; None for a page. Raises BadRequestError."""
-    match request.query_params.get("format", ""):
-        case "":
-            return None
-        case "ndjson":
-            return "ndjson"
-        case "csv":
-            return "csv"
-        case _:
-            raise BadRequestError("`format` must be ndjson or csv.")
+    return choice(request, "format", FORMATS) or None
 
 
 def moment(request: Request, name: str, default: int) -> int:

@@ -138,17 +138,17 @@ class Courier:
 
 
 def in_order(owed: Sequence[NoticeRow], *, now_us: int) -> list[NoticeRow]:
-    """What may be told now, as it happened: of one alert nothing before what came earlier, which may wait for its next try.
+    """What may be told now, the longest due first: of one alert nothing before what came earlier, which may wait for its next try.
 
-    Else a receiver that was away would hear that an alert is over, and only then that it came up.
+    Else a receiver that was away would hear that an alert is over, and only then that it came up. Between alerts only the time
+    counts: those that are refused time and again leave the others their turn.
     """
-    waits: set[tuple[str, str]] = set()
-    found: list[NoticeRow] = []
+    dues_us: dict[tuple[str, str], int] = {}
+    found: list[tuple[int, NoticeRow]] = []
     for row in sorted(owed, key=lambda row: row.id):
         notice = read_notice(row.body)
         alert = (notice.sync, notice.alert)
-        if row.due_us > now_us:
-            waits.add(alert)
-        elif alert not in waits:
-            found.append(row)
-    return found
+        due_us = dues_us[alert] = max(row.due_us, dues_us.get(alert, 0))
+        if due_us <= now_us:
+            found.append((due_us, row))
+    return [row for _, row in sorted(found, key=lambda one: one[0])]

@@ -28,6 +28,8 @@ _COMMANDS = {
     "dead": ("gateway.cli.operating", "dead", "List what was given up, and why."),
     "retry": ("gateway.cli.operating", "retry", "Try dead and waiting deliveries again, by id or filter."),
     "replay": ("gateway.cli.operating", "replay", "Route kept events again through today's mappings."),
+    "member": ("gateway.cli.people", "member", "Show what is known of a person: audiences, lists, deliveries."),
+    "erase": ("gateway.cli.people", "erase", "Delete a person here and at every destination."),
     "destination": ("gateway.cli.destination", "destination", "Check and try destinations; find and make lists."),
     "sync": ("gateway.cli.syncs", "sync", "Lists kept by runs: show, explain, plan, run, pause, clear."),
     "run": ("gateway.cli.runs", "run", "Runs of syncs: list, show, log, approve, reject, cancel."),

@@ -20,11 +20,12 @@ from gateway.cli.output import EXIT_FAILED, EXIT_GOOD, EXIT_INVALID, err, fail, 
 from gateway.config.files import Findings, kind, parse_file, read_file
 from gateway.config.secrets import SecretSource, is_reference, resolve
 from gateway.core.errors import Problem
+from gateway.core.placeholders import TO_FILL_IN
 from gateway.destinations.http_audience.definition import form_of
 from gateway.destinations.http_audience.perform import HttpAudience
 from gateway.destinations.http_audience.rehearsing import Setting
 from gateway.destinations.http_audience.reports import check_report
-from gateway.destinations.http_audience.rudderstack.convert import TO_FILL_IN, Imported
+from gateway.destinations.http_audience.rudderstack.convert import Imported
 from gateway.destinations.http_client import PartnerHttp
 from gateway.service.definition_verbs import (
     LIVE_SAMPLES_MAX,

@@ -23,8 +23,8 @@ from gateway.cli.settings import environment
 from gateway.core.errors import StoreError
 from gateway.core.identifier_warnings import IdentifierWarning
 from gateway.store import backup as make_backup
+from gateway.store import check_sums, has_state, recount, sqlite_build_problem, verify
 from gateway.store import restore as restore_backup
-from gateway.store import sqlite_build_problem, verify
 
 
 def _progress() -> Progress:
@@ -92,9 +92,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command()
+@click.option("--recount", "counts_anew", is_flag=True, help="First count all records anew; the gateway must not run.")
 @json_option
-def doctor(*, as_json: bool) -> None:
+def doctor(*, counts_anew: bool, as_json: bool) -> None:
     """Look at everything that could be wrong with this installation. Exit code 1 when something is."""
+    if counts_anew:
+        try:
+            recount(environment().data)
+        except StoreError as error:
+            fail(str(error), code=EXIT_INVALID)
     findings = list(_findings())
     if as_json:
         print_json(findings)
@@ -119,6 +125,7 @@ def _findings() -> Iterator[Finding]:
     )
     settings = environment()
     yield from _folder(settings.data, settings.disk_free_mib)
+    yield from _sums(settings.data)
     loaded = load_rulebook(settings.mappings, strict_secrets=True)
     for problem in loaded.problems:
         level = "bad" if problem.severity == "error" else "warning"
@@ -148,6 +155,26 @@ def _folder(data: Path, free_mib: int) -> Iterator[Finding]:
             what=f"{free} MiB free for {data}",
             mend="" if enough else "Senders get 503 below GATEWAY_DISK_FREE_MIB.",
         )
+
+
+def _sums(data: Path) -> Iterator[Finding]:
+    """Whether the sums over records are right, of as many records as a few seconds allow."""
+    if not has_state(data):
+        return
+    try:
+        found = check_sums(data)
+    except StoreError as error:
+        yield Finding(level="warning", what=f"the sums over records were not looked at: {error}")
+        return
+    more = f"; syncs too large to look at: {', '.join(map(str, found.left_out))}" if found.left_out else ""
+    if found.wrong:
+        yield Finding(
+            level="bad",
+            what=f"the sums over the records of sync {', '.join(map(str, found.wrong))} are wrong{more}",
+            mend="Stop the gateway, and `gateway doctor --recount` makes them anew.",
+        )
+    else:
+        yield Finding(level="good", what=f"the sums over {found.records} records are right{more}")
 
 
 def _running() -> Iterator[Finding]:

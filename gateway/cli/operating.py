@@ -14,12 +14,13 @@ from rich.markup import escape
 from gateway.admin.operations import Changed, DeadFilter, LaneShown, ReplayOrder, ReplayResult
 from gateway.admin.shown import shown_attempt, shown_delivery
 from gateway.cli.api_client import TIMEOUT_S, AdminClient, NotAnsweredError, running_engine
+from gateway.cli.known_names import refuse_unknown_lane, refuse_unknown_mapping
 from gateway.cli.output import EXIT_FAILED, EXIT_INVALID, fail, json_option, moment, out, print_json, table
 from gateway.cli.settings import environment
 from gateway.core.errors import OrderError, StoreError
 from gateway.store import open_state_reader
 from gateway.store.api import StateView
-from gateway.store.rows import LaneRow
+from gateway.store.rows import DeliveryRow, LaneRow
 
 REPLAY_S_MAX = 3600.0
 PLAN_S_MAX = 3600.0  # a plan may have to make a million records anew, or to write a whole list
@@ -76,7 +77,7 @@ def order(
 @json_option
 def deliveries(lane: str, mapping: str, limit: int, *, as_json: bool) -> None:
     """List what is owed and not yet delivered, and the latest attempts."""
-    rows = ask(lambda view: view.deliveries(lane=lane, mapping=mapping, limit=limit))
+    rows = _listed(lane=lane, mapping=mapping, limit=limit)
     attempts = ask(lambda view: view.attempts(lane=lane, limit=limit))
     if as_json:
         print_json(
@@ -113,7 +114,7 @@ def deliveries(lane: str, mapping: str, limit: int, *, as_json: bool) -> None:
 @json_option
 def dead(lane: str, mapping: str, limit: int, *, as_json: bool) -> None:
     """List deliveries that ended dead, with the cause. `gateway retry` brings them back."""
-    rows = ask(lambda view: view.deliveries(lane=lane, mapping=mapping, state="dead", limit=limit))
+    rows = _listed(lane=lane, mapping=mapping, state="dead", limit=limit)
     if as_json:
         print_json([shown_delivery(row) for row in rows])
         return
@@ -139,7 +140,9 @@ def retry(ids: tuple[int, ...], lane: str, mapping: str, reason: str, *, drop: b
     chosen = DeadFilter(lane=lane, mapping=mapping, ids=list(ids), reason=reason)
     if chosen.is_empty:
         fail("Say which: ids, --lane, --mapping or --reason.", code=EXIT_INVALID)
-    changed = order("POST", "/api/dead/drop" if drop else "/api/dead/retry", Changed, chosen).changed
+    changed = order(
+        "POST", "/api/dead/drop" if drop else "/api/dead/retry", Changed, chosen, unusable=EXIT_INVALID
+    ).changed
     if as_json:
         print_json({"changed": changed})
     else:
@@ -192,7 +195,7 @@ def lanes(*, as_json: bool) -> None:
 @click.argument("lane")
 def pause(lane: str) -> None:
     """Stop sending to a destination; its backlog is kept."""
-    order("POST", f"/api/lanes/{quote(lane, safe='')}/pause", msgspec.Raw)
+    order("POST", f"/api/lanes/{quote(lane, safe='')}/pause", msgspec.Raw, unusable=EXIT_INVALID)
     out.print(f"{escape(lane)} is paused")
 
 
@@ -201,8 +204,23 @@ def pause(lane: str) -> None:
 @click.option("--probe", is_flag=True, help="Send one delivery only; the lane is free again if the platform takes it.")
 def resume(lane: str, *, probe: bool) -> None:
     """Send to a destination again: ends a pause, a hold and all waiting. Secrets are read again."""
-    order("POST", f"/api/lanes/{quote(lane, safe='')}/{'probe' if probe else 'resume'}", msgspec.Raw)
+    verb = "probe" if probe else "resume"
+    order("POST", f"/api/lanes/{quote(lane, safe='')}/{verb}", msgspec.Raw, unusable=EXIT_INVALID)
     out.print(f"{escape(lane)} sends {'one delivery' if probe else 'again'}")
+
+
+def _listed(*, lane: str, mapping: str, limit: int, state: str = "") -> list[DeliveryRow]:
+    """Deliveries; ends with 2 where there are none because nothing is called so."""
+
+    def look(view: StateView) -> list[DeliveryRow]:
+        rows = view.deliveries(lane=lane, mapping=mapping, state=state, limit=limit)
+        if lane and not rows:
+            refuse_unknown_lane(view, lane)
+        if mapping and not rows and not view.deliveries(mapping=mapping, limit=1):
+            refuse_unknown_mapping(mapping)
+        return rows
+
+    return ask(look)
 
 
 def _lanes() -> list[LaneShown]:

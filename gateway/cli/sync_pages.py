@@ -129,19 +129,9 @@ def print_member(shown: Shown) -> None:
     """One person and one sync: the sentence first, then what it was made of."""
     out.print(f"[bold]{escape(str(shown['member']))}[/bold]  {shown['code']}  {shown['member_ref']}", soft_wrap=True)
     out.print(escape(str(shown["sentence"])), soft_wrap=True)
-    membership = inner(shown, "membership")
-    event = inner(membership, "event")
-    where = (
-        f", by the event at {event['place']}"
-        f"{' (message ' + str(event['message_id']) + ')' if event.get('message_id') else ''}"
-        f"{'' if event['is_kept'] else ', whose bytes are no longer kept'}"
-        if event
-        else ""
-    )
-    since = f" since {moment(number(membership, 'since_us'))}" if number(membership, "since_us") else ""
-    out.print(f"audience: {membership['state']}{since}{where}", soft_wrap=True, markup=False)
+    out.print(f"audience: {membership_words(inner(shown, 'membership'))}", soft_wrap=True, markup=False)
     for record in rows(shown, "records"):
-        _print_record(record)
+        print_record(record)
     table(
         "Last operations",
         ("run", "ended", "operation", "status", "code", "http", "attempts", "message"),
@@ -155,7 +145,22 @@ def print_member(shown: Shown) -> None:
     )  # fmt: skip
 
 
-def _print_record(record: Shown) -> None:
+def membership_words(membership: Shown) -> str:
+    """In or out, since when and by which event."""
+    event = inner(membership, "event")
+    where = (
+        f", by the event at {event['place']}"
+        f"{' (message ' + str(event['message_id']) + ')' if event.get('message_id') else ''}"
+        f"{'' if event['is_kept'] else ', whose bytes are no longer kept'}"
+        if event
+        else ""
+    )
+    since = f" since {moment(number(membership, 'since_us'))}" if number(membership, "since_us") else ""
+    return f"{membership['state']}{since}{where}"
+
+
+def print_record(record: Shown) -> None:
+    """What a sync knows of a member: listed or not, wanted, sent, what is wrong."""
     line = f" (line {record['line']})" if record["line"] else ""
     out.print(f"on the list{line}: {record['state']}, last change {moment(number(record, 'changed_us'))}", markup=False)
     for name, words in (("wanted", "wanted "), ("sent", "as sent")):

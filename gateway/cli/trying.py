@@ -38,6 +38,7 @@ from gateway.core.explaining import EventExplained, MappingExplained, explain_ev
 from gateway.core.http_messages import Request
 from gateway.core.javascript import UNDEFINED
 from gateway.core.mapping import FieldTrace
+from gateway.core.masking_secrets import hide_in_headers, hide_secrets
 from gateway.core.reading import id_hash
 from gateway.core.routing import Router
 from gateway.core.rulebook import CompiledDestination, CompiledMapping, Rulebook
@@ -183,16 +184,14 @@ def _requests(
 
 def _shown(request: Request, destination: CompiledDestination) -> dict[str, object]:
     """The request without secrets; a JSON body as JSON."""
-    text = request.body.decode("utf-8", "replace")
-    headers = dict(request.headers)
-    for secret in destination.secrets:
-        text = text.replace(secret, "<secret>")
-        headers = {name: value.replace(secret, "<secret>") for name, value in headers.items()}
+    secrets = destination.secrets
+    text = hide_secrets(request.body.decode("utf-8", "replace"), secrets)
     try:
         body: object = msgspec.json.decode(text)
     except msgspec.DecodeError:
         body = text
-    return {"method": request.method, "url": request.url, "headers": headers, "body": body}
+    headers = hide_in_headers(request.headers, secrets)
+    return {"method": request.method, "url": hide_secrets(request.url, secrets), "headers": headers, "body": body}
 
 
 def _traces(message_id: str, place: str, source: str) -> list[TraceRow]:

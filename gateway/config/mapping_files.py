@@ -15,7 +15,9 @@ from gateway.config.positions import escape
 from gateway.config.secrets import SecretSource, is_reference, resolve
 from gateway.core.definitions import Definition, Field
 from gateway.core.errors import Problem
+from gateway.core.http_messages import header_secret_problem
 from gateway.core.payloads import PayloadError, compile_check
+from gateway.core.placeholders import TO_FILL_IN, places_to_fill_in
 from gateway.core.rulebook import CompiledDestination, CompiledMapping
 
 MAPPINGS_MAX = 200  # in one file; the reference's app stops at 50
@@ -57,6 +59,7 @@ def compile_file(
     if advisor is not None and not findings.has_errors:
         given = members.get("settings", {})
         tell_setting_problems(advisor, definition, findings, given, settings, corrections, is_strict=secrets.strict)
+    _tell_what_is_to_fill_in(members, findings)
     mappings = _mappings(members.get("mappings"), raw.stem, findings, definition, settings)
     if advisor is not None and not findings.has_errors:
         for index, mapping in enumerate(mappings):
@@ -77,6 +80,21 @@ def compile_file(
         limits=read_lane_bounds(members.get("limits", {}), findings),
     )
     return Compiled(destination=None if findings.has_errors else compiled, problems=findings.problems)
+
+
+def _tell_what_is_to_fill_in(members: dict[str, object], findings: Findings) -> None:
+    """Warn of what an importer could not know, and nobody has put in its place yet."""
+    for steps, is_name in places_to_fill_in(members):
+        what = (
+            "the key or id of your audience, as events name it"
+            if is_name
+            else "what your account at the platform has there"
+        )
+        findings.warn(
+            "".join(f"/{escape(step)}" for step in steps),
+            f"`{TO_FILL_IN}` still stands here, as the importer left it.",
+            f"Put {what} in its place.",
+        )
 
 
 def _definition(
@@ -137,7 +155,15 @@ def _settings(
 
 def _setting(given: object, field: Field, pointer: str, findings: Findings, secrets: SecretSource) -> object:
     if is_reference(given):
-        return resolve(given, pointer, findings, secrets)
+        text = resolve(given, pointer, findings, secrets)
+        if text is not None and field.in_header and (problem := header_secret_problem(text)):
+            findings.add(
+                pointer,
+                f"The secret `{field.key}` {problem}.",
+                "Put the secret itself there: an ellipsis, typographic quotes or a line break often come along when it is copied.",
+                severity="error" if secrets.strict else "warning",
+            )
+        return text
     if field.secret:
         findings.add(
             pointer,

@@ -47,7 +47,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     properties: members of an object field, by key; an object without them is free-form.
     additional_properties: keep members that `properties` does not list.
     minimum, maximum: length for strings, value for numbers; 0 is no bound, as in the reference.
-    secret: never shown, never logged, given by reference only.
+    secret: never shown, never logged, given by reference only. in_header: sent in a header as it stands, so
+      that it is looked at for what none can hold; unless the destination does that itself.
     literal_only: a mapping may give a plain value but no directive.
     identifier: the platform knows people by it, as what; `core/hash_linter.py` looks at its values. hash: what it is sent as
       (None: not hashed); hash_encodings: writings of a finished hash that pass as one.
@@ -69,6 +70,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     maximum: float | None = None
     hidden: bool = False
     secret: bool = False
+    in_header: bool = False
     literal_only: bool = False
     identifier: IdentifierKind | None = None
     hash: Algorithm | None = None

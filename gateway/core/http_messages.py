@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import msgspec
+
+_PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
+
+
+def header_secret_problem(secret: str) -> str:
+    """Why a secret cannot be sent in a header as it stands, without the secret; empty when it can.
+
+    RFC 9110 lets a header carry bytes beyond ASCII for old times' sake; no token has any, and the HTTP client sends none.
+    """
+    end = _PRINTABLE.match(secret)
+    at = end.end() if end is not None else 0
+    if at == len(secret):
+        return ""
+    what = "a character beyond ASCII" if secret[at] > "\x7f" else "a line break or another control character"
+    return f"holds {what} (the {at + 1}. of {len(secret)}), which no HTTP header can carry"
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):

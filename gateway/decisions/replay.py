@@ -18,6 +18,7 @@ from gateway.core.rulebook import Rulebook
 from gateway.decisions.blocks import Decided, Owed, decide_item, new_delivery, source_of
 from gateway.store.api import InboxReader, StateStore, StateTx, StateView
 from gateway.store.rows import AudienceRow, TraceRow
+from gateway.store.sqlite.places import NO_INBOX
 
 PAGE_EVENTS = 500  # events routed and recorded at a time
 
@@ -73,6 +74,7 @@ async def replay(
         if not page:
             return total
         after = page[-1].place
+        page = [trace for trace in page if trace.place.inbox != NO_INBOX]  # without what operators ordered
         decided, missing = await asyncio.to_thread(_decide_again, page, inbox, router, mapping)
         if dry_run:
             due, kept_back = await state.read(lambda view, decided=decided: _agreed(view, decided))  # type: ignore[misc] # see above

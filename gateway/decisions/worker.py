@@ -99,7 +99,7 @@ class DecisionWorker:
             await self._drop_ahead()
             self._reader = None
             return 1
-        self._count(recorded, self._clock() - started_us)
+        count_recorded(recorded, self._clock() - started_us)
         _log_set_aside(block)
         if recorded.lanes:
             self._on_recorded(recorded.lanes)
@@ -183,19 +183,20 @@ class DecisionWorker:
             return True
         return False
 
-    @staticmethod
-    def _count(recorded: Recorded, took_us: int) -> None:
-        for counter, counts in (
-            (metrics.DECIDED_EVENTS, recorded.outcomes),
-            (metrics.DECIDED_CHANGES, recorded.changes),
-            (metrics.DECIDED_DELIVERIES, recorded.deliveries),
-            (metrics.DECIDED_SKIPPED, recorded.skipped),
-        ):
-            for label, count in counts.items():
-                counter.labels(label).inc(count)
-        for (kind, result), count in recorded.membership_events.items():
-            metrics.MEMBERSHIP_EVENTS.labels(kind, result).inc(count)
-        metrics.DECIDE_BLOCK_S.observe(took_us / 1_000_000)
+
+def count_recorded(recorded: Recorded, took_us: int) -> None:
+    """Tell the metrics what one transaction has recorded."""
+    for counter, counts in (
+        (metrics.DECIDED_EVENTS, recorded.outcomes),
+        (metrics.DECIDED_CHANGES, recorded.changes),
+        (metrics.DECIDED_DELIVERIES, recorded.deliveries),
+        (metrics.DECIDED_SKIPPED, recorded.skipped),
+    ):
+        for label, count in counts.items():
+            counter.labels(label).inc(count)
+    for (kind, result), count in recorded.membership_events.items():
+        metrics.MEMBERSHIP_EVENTS.labels(kind, result).inc(count)
+    metrics.DECIDE_BLOCK_S.observe(took_us / 1_000_000)
 
 
 def _log_set_aside(block: Block) -> None:

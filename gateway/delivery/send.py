@@ -130,7 +130,7 @@ class Sender:
         warnings = (*identifier_warnings(batch.owed, mapping), *performed.warnings)
         now_us = self._clock()
         terms = _terms(rows[0], destination, mapping)
-        reading = read_attempt(outcomes, heeds_waits=terms.retry.respect_retry_after)
+        reading = read_attempt(outcomes, stops=performed.stops, heeds_waits=terms.retry.respect_retry_after)
         self._tell_gate(reading, performed.requests, now_us, destination, probe=probe)
         decided = decide(
             rows,

@@ -145,20 +145,22 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float | None = None
 
 
-def read_attempt(outcomes: Sequence[Outcome], *, heeds_waits: bool = True) -> Reading:
+def read_attempt(outcomes: Sequence[Outcome], *, stops: Outcome | None = None, heeds_waits: bool = True) -> Reading:
     """Sum up the outcomes of one attempt, for the attempt row, the log line and the lane's gate.
 
+    stops: what was said of the whole lane; the outcomes may keep silent about it, where nobody knows what came of a change.
     heeds_waits: False where the definition says that a run does not wait for `Retry-After`.
     """
     words = {_word(outcome) for outcome in outcomes}
     worst = next((outcome for outcome in outcomes if not isinstance(outcome, Delivered)), outcomes[0])
+    of_lane = outcomes if stops is None else (*outcomes, stops)
     return Reading(
         word=words.pop() if len(words) == 1 else "mixed",
-        status=worst.status or 0,
+        status=worst.status or (stops.status if stops is not None else 0) or 0,
         reason="" if isinstance(worst, Delivered) else worst.reason,
         answered=any(isinstance(outcome, Delivered | Refused) or _waits_alone(outcome) for outcome in outcomes),
-        unauthorized=next((outcome.reason for outcome in outcomes if isinstance(outcome, Unauthorized)), None),
-        wait_s=max(_asked_waits_s(outcomes), default=None) if heeds_waits else None,
+        unauthorized=next((outcome.reason for outcome in of_lane if isinstance(outcome, Unauthorized)), None),
+        wait_s=max(_asked_waits_s(of_lane), default=None) if heeds_waits else None,
     )
 
 
@@ -167,8 +169,8 @@ def _asked_waits_s(outcomes: Sequence[Outcome]) -> list[float]:
 
 
 def _waits_alone(outcome: Outcome) -> bool:
-    """The partner answered, and asked for no pause: only this delivery comes later."""
-    return isinstance(outcome, Deferred) and outcome.concerns == "delivery"
+    """The partner answered, and asked for no pause: only this delivery comes later. Without a status nobody asked it."""
+    return isinstance(outcome, Deferred) and outcome.concerns == "delivery" and outcome.status > 0
 
 
 def _word(outcome: Outcome) -> str:

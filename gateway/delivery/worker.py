@@ -18,6 +18,7 @@ from gateway.delivery.faults import where
 from gateway.delivery.gate import UNAUTHORIZED, Gate
 from gateway.delivery.runs import NoRuns, Runs
 from gateway.delivery.send import Sender, settings_digest
+from gateway.delivery.settling import WHOLE_LIST
 from gateway.destinations.base import Destination
 from gateway.destinations.http_client import PartnerHttp
 from gateway.observe import logs
@@ -277,7 +278,7 @@ class LaneWorker:
                     self._ways[self._allow_private(destination)],
                     probe=claim.probe,
                     may_split=halving.may_split,
-                    goes_on=partial(self._goes_on, claim, part[0]),
+                    goes_on=partial(self._goes_on, claim, part[0], is_begun=True),
                 )
             if sent is None:
                 claim.is_over = True
@@ -299,26 +300,29 @@ class LaneWorker:
             culprits = sum(settlement.settled in ("dead", "closed") for settlement in settlements)
             halving.answered(sent.decided.again, culprits=culprits)
 
-    async def _goes_on(self, claim: _Claim, row: DeliveryRow) -> bool:
+    async def _goes_on(self, claim: _Claim, row: DeliveryRow, *, is_begun: bool = False) -> bool:
         """Whether the claim may start one more request for the likes of a delivery.
 
         Its run may have been stopped meanwhile, by a person or because so many were refused: it takes the rest back.
+        is_begun: some of what is asked about went out already; of a whole list the rest follows, however long it takes.
         """
         found = self._rulebook().mapping(row.mapping)
-        if found is None or not self._may_go(claim, *found):
+        is_late = self._clock() >= claim.until_us and not (is_begun and row.operation == WHOLE_LIST)
+        if found is None or not self._may_go(claim, *found, is_late=is_late):
             return False
         try:
             return not row.run or await self._runs.goes_on(row.run)
         except StoreError:  # what the requests before have come to is still to be told
             return True
 
-    def _may_go(self, claim: _Claim, destination: CompiledDestination, mapping: CompiledMapping) -> bool:
+    def _may_go(
+        self, claim: _Claim, destination: CompiledDestination, mapping: CompiledMapping, *, is_late: bool
+    ) -> bool:
         """Whether the claim may start one more request. Once not means never: else a later change could go first."""
-        now_us = self._clock()
         is_wanted = destination.enabled and mapping.enabled and not self._stopping
         # A probe's own pass was given when it was claimed.
-        is_open = claim.probe or self.gate.look(now_us).kind == "open"
-        claim.is_over = claim.is_over or now_us >= claim.until_us or not is_wanted or not is_open
+        is_open = claim.probe or self.gate.look(self._clock()).kind == "open"
+        claim.is_over = claim.is_over or is_late or not is_wanted or not is_open
         return not claim.is_over
 
 

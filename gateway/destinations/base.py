@@ -106,6 +106,7 @@ class Performed(msgspec.Struct, frozen=True, kw_only=True):
     skipped: why a run's list was not sent although nothing failed (`below_minimum`); the outcome's reason says more.
     warnings: of a run's list, what its identifiers look like; those of single deliveries are looked at elsewhere.
     counts: of a run's list: `distinct` people, `lines` before repeats were dropped, `bytes`, `skipped` values.
+    stops: what the partner said of the whole lane (not let in, not so fast), where it may not stand in the outcomes.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -116,6 +117,7 @@ class Performed(msgspec.Struct, frozen=True, kw_only=True):
     skipped: str = ""
     counts: dict[str, int] = {}
     warnings: tuple[HashWarning, ...] = ()
+    stops: Outcome | None = None
 
 
 class Destination(Protocol):

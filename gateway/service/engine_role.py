@@ -13,6 +13,7 @@ from random import SystemRandom
 
 from gateway.admin.api import AdminApi
 from gateway.admin.server import AdminServer
+from gateway.admin.shown import shown_delivery
 from gateway.alerting.courier import Courier
 from gateway.config.environment import Environment
 from gateway.config.folder import FolderText, Loaded
@@ -37,6 +38,7 @@ from gateway.service.janitor import Janitor
 from gateway.service.kept_events import KeptEvents
 from gateway.service.list_desk import ListDesk
 from gateway.service.operations import EngineOperations
+from gateway.service.people_desk import PeopleDesk
 from gateway.service.reloads import follow, tell
 from gateway.service.run_files import RunFile, kept_key, remove_run_file, write_run_file
 from gateway.service.shelf import Shelf
@@ -46,6 +48,7 @@ from gateway.store.api import StateStore
 from gateway.syncs.log_export import LogExporter
 from gateway.syncs.log_lines import LogFormat
 from gateway.syncs.operations import SyncOrders
+from gateway.syncs.people import PersonPages
 from gateway.syncs.scheduler import Syncs
 
 VERSION = version("audience-gateway")
@@ -138,7 +141,14 @@ async def run_engine(
         exporters = log_exporters(settings, state)
         janitor = Janitor(state=state, inbox=reader, settings=settings, clock=now_us)
         courier = Courier(state=state, sinks=alert_sinks(settings, http), clock=now_us, chance=SystemRandom().random)
-        operations = EngineOperations(state=state, inbox=reader, keeper=keeper, lanes=lanes, clock=now_us)
+
+        def rulebook_changed() -> None:
+            lanes.rulebook_changed()
+            syncs.rulebook_changed()
+
+        operations = EngineOperations(
+            state=state, inbox=reader, keeper=keeper, lanes=lanes, clock=now_us, changed=rulebook_changed
+        )
         orders = SyncOrders(
             state=state,
             syncs=syncs,
@@ -159,12 +169,23 @@ async def run_engine(
             clock=now_us,
             problems=lambda: keeper.problems,
         )
+        people = PersonPages(
+            state=state,
+            syncs=syncs,
+            rulebook=lambda: keeper.value,
+            clock=now_us,
+            registry=shelf,
+            reference_key=kept_key(settings.data, "gateway", settings.key).encode(),
+            show_delivery=shown_delivery,
+            events=KeptEvents(kept, lambda: keeper.value),
+        )
         api = AdminApi(
             token=kept_key(settings.data, "admin", settings.admin_token),
             state=state,
             operations=operations,
             orders=orders,
             destinations=destinations,
+            people=PeopleDesk(state=state, rulebook=lambda: keeper.value, pages=people, clock=now_us, wake=lanes.wake),
         )
         server = AdminServer(api.app(), host=settings.admin_host, port=settings.admin_port)
         try:
@@ -198,7 +219,7 @@ async def run_engine(
             syncs.run(),
             courier.run(),
             *(one.run() for one in exporters),
-            follow(keeper, "rulebook", lanes.rulebook_changed),
+            follow(keeper, "rulebook", rulebook_changed),
             _watch(delivering),
         )
     logger().info("engine.stopped")

@@ -13,6 +13,7 @@ from gateway.core.rulebook import Rulebook
 from gateway.decisions.replay import replay
 from gateway.delivery.lanes import Lanes, LaneStanding
 from gateway.delivery.operations import bring_forward, drop_dead, retry_dead
+from gateway.service.known_names import refuse_unknown
 from gateway.service.reloads import has_errors, tell
 from gateway.store import FILES_PER_WRITER
 from gateway.store.api import InboxReader, StateStore
@@ -31,12 +32,15 @@ class EngineOperations:
         keeper: Keeper[Rulebook],
         lanes: Lanes,
         clock: Callable[[], int],
+        changed: Callable[[], None],
     ) -> None:
+        """changed: tells everybody that another rulebook is in force."""
         self._state = state
         self._inbox = inbox
         self._keeper = keeper
         self._lanes = lanes
         self._clock = clock
+        self._changed = changed
 
     async def status(self) -> Status:
         """How the engine stands now; a store that cannot be read makes it not ready."""
@@ -81,7 +85,11 @@ class EngineOperations:
         return True
 
     async def retry_dead(self, chosen: DeadFilter) -> Changed:
-        """Make dead deliveries due again, let those that wait for their next try be tried now, and wake the lanes."""
+        """Make dead deliveries due again, let those that wait for their next try be tried now, and wake the lanes.
+
+        Raises OrderError for a lane or mapping that does not exist.
+        """
+        await self._refuse_unknown(chosen)
         count = 0
         for verb in (retry_dead, bring_forward):
             count += await verb(
@@ -96,7 +104,8 @@ class EngineOperations:
         return Changed(changed=count)
 
     async def drop_dead(self, chosen: DeadFilter) -> Changed:
-        """Delete dead deliveries for good."""
+        """Delete dead deliveries for good. Raises OrderError as `retry_dead`."""
+        await self._refuse_unknown(chosen)
         ids = chosen.ids or await self._matching(chosen)
         return Changed(changed=await drop_dead(self._state, ids=ids) if ids else 0)
 
@@ -109,6 +118,7 @@ class EngineOperations:
             )
         if order.to_us <= order.from_us:
             raise OrderError(400, "invalid_request", "The time ends before it begins: `to` must be later than `from`.")
+        await self._state.read(lambda view: refuse_unknown(view, rulebook, source=order.source))
         result = await replay(
             state=self._state,
             inbox=self._inbox,
@@ -130,7 +140,7 @@ class EngineOperations:
         was_broken = has_errors(self._keeper.problems)
         result = self._keeper.reload(forced=True)
         tell(result.problems, "rulebook", changed=result.changed, was_broken=was_broken)
-        self._lanes.rulebook_changed()
+        self._changed()
         return list(result.problems)
 
     async def _backlog(self) -> tuple[int, int]:
@@ -160,6 +170,10 @@ class EngineOperations:
                 break
             after = page[-1].id
         return found[:IDS_MAX]
+
+    async def _refuse_unknown(self, chosen: DeadFilter) -> None:
+        rulebook = self._keeper.value
+        await self._state.read(lambda view: refuse_unknown(view, rulebook, lane=chosen.lane, mapping=chosen.mapping))
 
     def _wake_all(self) -> None:
         self._lanes.wake([one.key for one in self._keeper.value.destinations])

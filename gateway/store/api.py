@@ -104,6 +104,12 @@ class StateView(SyncView, AlertView, Protocol):
     def delivery(self, delivery_id: int) -> DeliveryRow | None:
         """One that is still there (due, claimed or dead)."""
 
+    def deliveries_of(self, member: int, *, limit: int = 100) -> list[DeliveryRow]:
+        """What is owed of one person, dead ones too, by id; member: their number."""
+
+    def forwarded_of(self, member: int) -> list[ForwardedRow]:
+        """What lists hold of a person by forwarding, as it was sent; additions on their way are not among it."""
+
     def attempts(self, *, lane: str = "", before_id: int = 0, limit: int = 100) -> list[AttemptRow]:
         """Attempts, newest first."""
 

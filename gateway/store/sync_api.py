@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.store.rows import AttemptRow
 from gateway.store.sync_rows import (
     ExitRow,
+    ListChange,
     PlannedRow,
     RecordRow,
     RecordShares,
@@ -122,6 +123,9 @@ class SyncView(Protocol):
     def snapshot_parts(self, run: int) -> list[tuple[int, bytes]]:
         """(members, compressed body) of a run's snapshot, in order."""
 
+    def run_operations(self, run: int, *, after: tuple[int, int], limit: int) -> list[tuple[int, int, str]]:
+        """(member, line, operation) of what a run has got through, behind a member and line, until its snapshot is whole."""
+
     def snapshot_runs(self, sync: int) -> list[int]:
         """Runs of a sync that have a snapshot, newest first."""
 
@@ -183,6 +187,25 @@ class SyncView(Protocol):
     ) -> tuple[list[tuple[int, bytes]], int | None]:
         """(member, fingerprint) of what `freeze_page` would copy of the next members, in its order; the last member."""
 
+    def unlisted(self, sync: int, *, after: int, last: int) -> list[tuple[int, str]]:
+        """(member, why) of members in (after, last] who are in and of whom nothing can be listed, in order."""
+
+    def list_named(
+        self, run: int, before: int, sync: int, *, after: bytes, limit: int
+    ) -> tuple[list[ListChange], bytes | None]:
+        """Of the next entries of a run's list, what is new or other than on `before`; and the last entry, None at the end.
+
+        before: 0 for none. Those that are on both and the same have operation "". Ask before the records are marked.
+        """
+
+    def list_dropped(
+        self, run: int, before: int, sync: int, *, after: bytes, limit: int
+    ) -> tuple[list[ListChange], bytes | None]:
+        """Of the next entries of `before`, those that the run's list lacks; and the last entry looked at, None at the end.
+
+        An entry of somebody who was deleted has member 0.
+        """
+
     def is_listed(self, run: int, entry: bytes) -> bool:
         """Whether a frozen list holds an entry."""
 
@@ -234,6 +257,9 @@ class SyncTx(SyncView, Protocol):
 
     def drop_all_records(self, sync: int, *, limit: int = 10_000) -> int:
         """Delete a sync's records, and what belongs to them, in pieces; return how many rows."""
+
+    def drop_empty_counts(self, *, limit: int) -> int:
+        """Forget how records stood where none does so any more; return how many ways."""
 
     def add_run(self, row: RunRow) -> int:
         """Keep a new run; return its number, or 0 where its tick was claimed before, or another is open or queued."""
@@ -288,6 +314,15 @@ class SyncTx(SyncView, Protocol):
 
     def add_snapshot_part(self, run: int, part: int, members: int, body: bytes) -> None:
         """Keep one part of a run's snapshot."""
+
+    def add_run_operations(self, run: int, rows: Sequence[tuple[int, int, str]]) -> None:
+        """Keep (member, line, operation) of what the platform has accepted."""
+
+    def drop_run_operations(self, run: int, *, limit: int, through: tuple[int, int] = ...) -> int:
+        """Forget the first ones up to a member and line, or all, in pieces; return how many."""
+
+    def drop_operations_left(self, *, limit: int) -> int:
+        """Forget those of runs that ended without a snapshot, in pieces; return how many."""
 
     def drop_snapshot(self, run: int) -> int:
         """Delete a run's snapshot."""

@@ -22,6 +22,7 @@ Listed = Literal[0, 1, 2, 3]
 """What the platform holds of a member: nothing, what it confirmed, what we believe, or nobody knows."""
 
 IN_THE_MAKING: Final = "~"
+SEVERAL_VERSIONS: Final = "*"
 
 SyncStatus = Literal["active", "paused", "errored", "deleting", "deleted"]
 RunStatus = Literal[
@@ -35,8 +36,8 @@ class SyncRow(msgspec.Struct, frozen=True, kw_only=True):
     status_error: one sentence, where status is errored. next_us: the next tick, 0 for none. listed: members whose state is
     other than absent. listed_run: for platforms that take whole lists, the run whose list they hold. event_settings: audience
     settings as the latest event said them, JSON. memory: what the scheduler remembers, JSON of its own. rendering: the
-    mapping's version that all its records were made by, "" before they were made whole, "*" where several made them; behind
-    IN_THE_MAKING while they are made anew.
+    mapping's version that all its records were made by, "" before they were made whole, SEVERAL_VERSIONS where several made them,
+    or left some out; behind IN_THE_MAKING while they are made anew.
     """
 
     id: int
@@ -174,6 +175,21 @@ class RowResult(msgspec.Struct, frozen=True, array_like=True):
     fingerprint_before: str = ""
     fingerprint_after: str = ""
     fields: str = ""
+
+
+class ListChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a whole list says of one person. operation: add, update, remove, erase (of somebody deleted, member 0), "" for none.
+
+    line: 0, or the number of one of several lines of the member. payload: JSON text, b"" where it is known no more.
+    before, after: the first 8 hex digits of the fingerprints.
+    """
+
+    member: int
+    line: int
+    operation: str
+    payload: bytes
+    before: str = ""
+    after: str = ""
 
 
 class RecordShares(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,18 +17,20 @@ from gateway.syncs.memory import Compared, encode_json, read_counters, read_prog
 from gateway.syncs.names import Standing
 from gateway.syncs.planner import LOOKS_AT_ALL
 from gateway.syncs.snapshots import SnapshotPart, is_kept, next_part
-from gateway.syncs.whole_lists import compared_page
+from gateway.syncs.whole_lists import TellPage, changes_page, compared_page
 
 
 class Ahead(NamedTuple):
     """What a step was told, None where it has no use for it.
 
     listed: members on the list. part: the next one of the run's snapshot. compared: how far its whole list is, with the one before.
+    told: the next of what a whole list changes.
     """
 
     listed: int | None = None
     part: SnapshotPart | None = None
     compared: Compared | None = None
+    told: TellPage | None = None
 
 
 def look_ahead(view: StateView, run: RunRow, standing: Standing) -> Ahead:
@@ -36,6 +38,8 @@ def look_ahead(view: StateView, run: RunRow, standing: Standing) -> Ahead:
     progress, counters = read_progress(run.progress), read_counters(run.counters)
     if progress.stage == "close" and run.kind != "replace" and progress.ends_as != "skipped":
         return Ahead(listed=listed_after(view, run, counters))
+    if progress.stage == "tell":
+        return Ahead(told=changes_page(view, run, standing.sync.listed_run))
     if progress.stage == "snap" and is_kept(run, standing):
         return Ahead(part=next_part(view, run))
     if progress.stage == "judge" and run.kind == "replace":

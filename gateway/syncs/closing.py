@@ -74,7 +74,7 @@ def _sync_after(
     memory = read_memory(sync.memory)
     is_list = run.kind == "replace"
     was_taken = is_list and ledger.progress.outcome == "accepted" and status != "skipped"
-    if status not in ("skipped", "cancelled") and run.kind != "live":
+    if status not in ("skipped", "cancelled") and run.kind not in ("clear", "live"):
         memory = replace(memory, has_run=True)
     if was_taken:
         memory = replace(memory, last_upload_us=now_us)
@@ -185,7 +185,6 @@ def _alerts(ledger: RunLedger, standing: Standing | None, status: RunStatus, mes
         return  # the next look ends what stands
     run, counters = ledger.run, ledger.counters
     looked_at_all = run.kind not in ("live", "clear")
-    now = (counters.members_in, counters.list_after)
     runs = standing.options.alerts.list_difference.runs
     facts = RunFacts(
         status=status,
@@ -194,15 +193,19 @@ def _alerts(ledger: RunLedger, standing: Standing | None, status: RunStatus, mes
         planned=counters.planned_total,
         wrong=counters.failed + counters.rejected_destination,
         given_up=counters.skipped.get("given_up", 0) if looked_at_all else None,
-        sizes=(now, *_sizes_before(ledger, runs - 1)) if looked_at_all else (),
+        sizes=(_sizes(counters), *_sizes_before(ledger, runs - 1)) if looked_at_all else (),
         mode=standing.options.mode,
     )
     verdicts = judge_run(standing.options.alerts, facts)
     settle_alerts(ledger.tx, about(standing, run=run.id), verdicts, now_us=ledger.now_us)
 
 
+def _sizes(counters: RunCounters) -> tuple[int, int]:
+    """(members in, members listed) after a run. Who shares another's identifiers is one entry with them and lacks no other."""
+    return counters.members_in - counters.skipped.get("shared_identifier", 0), counters.list_after
+
+
 def _sizes_before(ledger: RunLedger, runs: int) -> list[tuple[int, int]]:
-    """(members in, members listed) after the runs before this one, newest first."""
+    """The same of the runs before this one, newest first."""
     rows = ledger.tx.finished_runs(ledger.run.sync, limit=runs) if runs > 0 else []
-    counted = [read_counters(row.counters) for row in rows]
-    return [(one.members_in, one.list_after) for one in counted]
+    return [_sizes(read_counters(row.counters)) for row in rows]

@@ -52,6 +52,13 @@ from gateway.syncs.whole_lists import BELOW_MINIMUM
 SAMPLES = 5  # members shown of each operation
 REHEARSED_MAX = 200  # operations of a phase whose requests are made, rounded up to whole batches; others are counted
 
+STOPPED: Mapping[str, str] = {
+    "paused": "The sync is paused: no run starts by itself before `gateway sync resume`.",
+    "deleting": "The sync is being ended: its list is cleared, and nothing runs behind that.",
+    "deleted": "The sync is deleted: no run starts before `gateway sync undelete`.",
+}
+"""Standings in which no run starts by itself, deletions apart, and what a plan says of them."""
+
 _PART_OF = {"enter": "add", "exit": "remove"}  # as a pace calls what a delivery does
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -130,7 +137,8 @@ async def plan_sync(
         "mapping_version": standing.mapping.version,
         "plan_digest": dry.digest,
         "running": running.id if running is not None else None,
-        "note": _note(standing, running) or (FIRST_RUN_WAITS if waits else ""),
+        "stopped": standing.sync.status if standing.sync.status in STOPPED else "",
+        "note": _note(standing, running, is_first_held=waits),
         "skipped_for": skipped_for,
         "considered": dry.counters.considered,
         "unchanged": dry.counters.unchanged,
@@ -170,10 +178,13 @@ def _skipped_for(standing: Standing, *, is_below: bool) -> str:
     return BELOW_MINIMUM if is_below else ""
 
 
-def _note(standing: Standing, running: RunRow | None) -> str:
-    """What the figures are of, where another run is under way."""
-    if running is None:
-        return ""
+def _note(standing: Standing, running: RunRow | None, *, is_first_held: bool) -> str:
+    """Why no run would start by itself, and what the figures are of, where another run is under way."""
+    beside = _beside(standing, running) if running is not None else FIRST_RUN_WAITS if is_first_held else ""
+    return " ".join(filter(None, (STOPPED.get(standing.sync.status, ""), beside)))
+
+
+def _beside(standing: Standing, running: RunRow) -> str:
     said = f"Run {running.id} is {running.status}"
     if standing.sync.rendering == standing.mapping.version:
         return f"{said}: what it has not sent yet counts here as still to be done."

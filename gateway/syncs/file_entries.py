@@ -5,6 +5,7 @@ What was delivered stays where it is in both cases, as with `gateway sync delete
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -12,7 +13,8 @@ from msgspec.structs import replace
 from gateway.core.rulebook import Rulebook
 from gateway.observe import logs
 from gateway.store.api import StateTx
-from gateway.store.sync_rows import SyncRow, SyncStatus
+from gateway.store.rows import AudienceRow
+from gateway.store.sync_rows import IN_THE_MAKING, SEVERAL_VERSIONS, SyncRow, SyncStatus
 from gateway.syncs.keeping import DAY_US, DELETED_DAYS
 from gateway.syncs.memory import encode_json, read_memory
 from gateway.syncs.names import parked_target, standing_of, sync_name
@@ -52,12 +54,15 @@ def note_left(tx: StateTx, sync: SyncRow, *, now_us: int) -> bool:
     return last is not None
 
 
-def follow_files(tx: StateTx, rulebook: Rulebook, now_us: int) -> bool:
+def follow_files(tx: StateTx, rulebook: Rulebook, now_us: int, *, passed: Sequence[Rulebook] = ()) -> bool:
     """End syncs without an entry, and bring those back whose entry is there again; whether there is more to do at once.
 
-    A sync with a run that has not ended is left until it has. One that a person deleted stays deleted.
+    passed: what was in force since the last look, oldest first. A sync with a run that has not ended is left until it has. One
+    that a person deleted stays deleted.
     """
     audiences = {one.id: one for one in tx.audiences()}
+    for one in (*passed, rulebook):
+        _note_in_force(tx, one, audiences, is_past=one is not rulebook)
     is_page_taken = is_more = False  # a page: of one sync in each transaction
     for sync in tx.syncs():
         if parked_target(sync) is not None or sync.audience not in audiences:
@@ -89,6 +94,26 @@ def follow_files(tx: StateTx, rulebook: Rulebook, now_us: int) -> bool:
             is_more = is_more or is_served
             _tell_removed(tx, name)
     return is_more or is_page_taken
+
+
+def _note_in_force(tx: StateTx, rulebook: Rulebook, audiences: dict[int, AudienceRow], *, is_past: bool) -> None:
+    """Note which version of its mapping decides a sync's events, and that none did for a while, however short it was.
+
+    A version that is in force again finds records of its own making, but events came meanwhile that left none.
+    """
+    for sync in tx.syncs():
+        if parked_target(sync) is not None or sync.audience not in audiences:
+            continue
+        memory, standing = read_memory(sync.memory), standing_of(sync, audiences, rulebook)
+        noted, rendering = memory, sync.rendering
+        if standing is not None:
+            noted = replace(memory, seen_version=standing.mapping.version)
+            is_back = memory.seen_version and rendering.removeprefix(IN_THE_MAKING) == noted.seen_version
+            rendering = SEVERAL_VERSIONS if is_back and noted != memory else rendering
+        elif is_past:
+            noted = replace(memory, misses_events=memory.misses_events or not memory.deleted_by, left_after=0)
+        if noted != memory:
+            tx.save_sync(replace(sync, memory=encode_json(noted), rendering=rendering))
 
 
 def _is_idle(tx: StateTx, sync: SyncRow) -> bool:

@@ -32,7 +32,8 @@ def tidy_syncs(tx: StateTx, now_us: int, *, only_exported: bool = False) -> int:
                 tx.save_sync(replace(sync, listed_run=0, listed=0))
         if gone >= PIECE_ROWS:
             return gone
-    gone += tx.drop_exports(limit=PIECE_ROWS)
+    tx.drop_empty_counts(limit=PIECE_ROWS)  # not among what went: with events coming in, there would always be more
+    gone += tx.drop_exports(limit=PIECE_ROWS) + tx.drop_operations_left(limit=PIECE_ROWS)
     for run in tx.lists_left():
         gone += tx.drop_list(run, limit=PIECE_ROWS)
         if gone >= PIECE_ROWS:

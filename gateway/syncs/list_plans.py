@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.core.masking import mask_identifier
 from gateway.core.masking_requests import DIGEST_SHOWN, RequestMask
+from gateway.core.masking_secrets import hide_secrets
 from gateway.core.outcomes import Delivered
 from gateway.core.run_counters import RunCounters
 from gateway.destinations.base import Batch, Destination, Notes, Owed, Snapshot
@@ -109,9 +110,10 @@ def facts_of(standing: Standing) -> dict[str, object]:
 
 def without_secrets(standing: Standing, text: bytes) -> bytes:
     """A part of a request with its secrets hidden."""
-    for secret in standing.destination.secrets:
-        text = text.replace(secret.encode(), HIDDEN.encode())
-    return text
+    if not standing.destination.secrets:
+        return text
+    shown = hide_secrets(text.decode("utf-8", "surrogateescape"), standing.destination.secrets, mark=HIDDEN)
+    return shown.encode("utf-8", "surrogateescape")
 
 
 def note_of(standing_note: str, *parts: bytes) -> str:

@@ -66,10 +66,23 @@ class MemberPages:
         self._events = events
         self._now_us = now_us
 
-    def page(self, view: StateView, sync: SyncRow, audience: AudienceRow, key: str, *, reveal: bool) -> Shown:
-        """Everything that is known. key: canonical id, such as `user_id:u-17`. reveal: personal values in clear."""
+    def page(
+        self,
+        view: StateView,
+        sync: SyncRow,
+        audience: AudienceRow,
+        key: str,
+        *,
+        reveal: bool,
+        space: str = "",
+        operations: bool = True,
+    ) -> Shown:
+        """Everything that is known. key: canonical id, such as `user_id:u-17`. reveal: personal values in clear.
+
+        space: of the person, where it is known. operations: the last ones, too.
+        """
         standing = standing_of(sync, {audience.id: audience}, self._rulebook)
-        space, number = self.whose(view, key)
+        space, number = (space, view.member_id(space, key)) if space else self.whose(view, key)
         membership = view.membership(audience.id, space, key) if number is not None else None
         # A number is known of deleted people, too: of one whose profile a platform was told to delete, say.
         deleted = view.tombstone(space, key) if membership is None else None
@@ -102,10 +115,12 @@ class MemberPages:
             "code": verdict.code,
             "waits_for": verdict.waits_for,
             "sentence": verdict.sentence,
-            "membership": _membership(facts.ledger, membership, event, facts.deleted_us),
+            "membership": membership_shown(facts.ledger, membership, event, facts.deleted_us),
             "records": [self._record(one, standing, reveal=reveal) for one in rows],
             "planned": {"bucket": planned.bucket, "operation": planned.op, "reason": planned.reason},
-            "operations": [result_line(line) for line in self._operations(view, sync, reference)] if reference else [],
+            "operations": [result_line(line) for line in self._operations(view, sync, reference)]
+            if reference and operations
+            else [],
         }
 
     def whose(self, view: StateView, key: str) -> tuple[str, int | None]:
@@ -236,7 +251,8 @@ def _ledger(membership: MembershipRow | None, *, is_known: bool, is_deleted: boo
     return "in" if membership.is_member else "out"
 
 
-def _membership(ledger: LedgerState, row: MembershipRow | None, event: Event | None, deleted_us: int) -> Shown:
+def membership_shown(ledger: LedgerState, row: MembershipRow | None, event: Event | None, deleted_us: int = 0) -> Shown:
+    """In or out, since when and by which event."""
     if row is None:
         return {"state": ledger, "since_us": deleted_us, "event": None}
     place = row.place

@@ -37,6 +37,7 @@ Stage = Literal[
     "shelve",
     "keep",
     "send",
+    "tell",
     "mark",
     "strip",
     "snap",
@@ -46,7 +47,8 @@ Stage = Literal[
 """Where a run stands. start: nothing done. move: another list is kept from now on, and what was delivered to the one before is
 put away. refresh: records made anew after an edit. count: how long the list is. plan, freeze: page by page.
 judge: guards. shelve: a plan that they stopped is taken out. keep: records that change without a request. send.
-mark, strip: after a whole list was taken. undo: what was planned is taken out. snap: the list as it is now is kept. close."""
+tell: of a whole list that was sent or stopped, who was meant. mark, strip: after it was taken. undo: what was planned is taken
+out. snap: the list as it is now is kept. close."""
 
 _states: dict[Listed, State] = {ABSENT: "absent", PRESENT: "present", ASSUMED: "assumed", UNSURE: "unsure"}
 _numbers: dict[State, Listed] = {word: number for number, word in _states.items()}
@@ -80,6 +82,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     everybody: the plan looks at members with nothing to do, too, because the sync's log names them.
     digest: of the operations planned so far, in hex; see `planner.digested`. first_request_us: when the first of its requests
     went out; last_answer_us: when the last answer was taken in. upload: the delivery that took a whole list, 0 before.
+    http_status: of its last answer. is_turned: whom the new list names was told, and whom it drops is being told.
     """
 
     stage: Stage = "start"
@@ -107,6 +110,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     first_request_us: int = 0
     last_answer_us: int = 0
     upload: int = 0
+    http_status: int = 0
+    is_turned: bool = False
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,6 +130,7 @@ class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
     """What a sync remembers of its runs. schedule: as last seen. mode, target: of the last run.
 
     said_mode, said_schedule: as the mapping says them, for those who look without its files; the schedule in words.
+    seen_version: of the mapping that was in force last.
 
     owes_resend: see `core/sync_plan.py`. all_added_us: start of the last run that added everybody. log_days, keeps_log,
     snapshots: of the mapping as last seen, for the janitor and for the run that meets another number.
@@ -140,6 +146,7 @@ class SyncMemory(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     said_mode: str = ""
     said_schedule: str = ""
+    seen_version: str = ""
     target: str = ""
     owes_resend: bool = False
     all_added_us: int = 0

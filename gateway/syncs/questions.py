@@ -237,10 +237,9 @@ class SyncQuestions:
 
         def outdated(view: StateView) -> tuple[Standing, int] | None:
             standing, (_space, member) = self._standing(*self._found(view, name)), pages.whose(view, key)
-            if standing is None or member is None or not renewal.is_due(standing):
+            if standing is None or member is None or not renewal.is_due_for_one(view, standing):
                 return None
-            # While a run plans or sends, records are left to it.
-            return (standing, member) if view.running_run(standing.sync.id) is None else None
+            return standing, member
 
         found = await self._state.read(outdated)
         if found is not None:

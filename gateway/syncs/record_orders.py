@@ -94,8 +94,8 @@ def restore_page(
     is_last = place.part + 1 == len(parts)
     if not entries and not is_last:
         return replace(place, part=place.part + 1)
-    until = 2**62 if is_last else entries[-1][0]
-    known = {entry[:2]: entry for entry in entries}
+    until = 2**62 if is_last else entries[-1].member
+    known = {entry.key: entry for entry in entries if entry.state != ABSENT}
     after, stored = place.member, list[RecordRow]()
     while True:
         rows = [row for row in tx.records(sync.id, after=(after, 2**62), limit=PIECE_RECORDS) if row.member <= until]
@@ -134,7 +134,7 @@ def check_restorable(view: StateView, sync: SyncRow, run: int, *, whole_lists: b
 def _is_same(row: RecordRow, entry: Entry | None) -> bool:
     if entry is None:
         return row.state == ABSENT
-    return (row.state, row.sent_fingerprint[: len(entry[3])]) == entry[2:]
+    return (row.state, row.sent_fingerprint[: len(entry.fingerprint)]) == (entry.state, entry.fingerprint)
 
 
 def _doubted(row: RecordRow, now_us: int) -> RecordRow | None:

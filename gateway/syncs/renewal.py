@@ -15,6 +15,7 @@ from gateway.core.errors import OrderError
 from gateway.core.rulebook import Rulebook
 from gateway.store.api import StateStore, StateTx, StateView
 from gateway.store.sync_rows import IN_THE_MAKING
+from gateway.syncs.memory import encode_json, read_memory
 from gateway.syncs.names import Standing
 
 PAGE_MEMBERS = 500
@@ -46,11 +47,18 @@ class Renewal:
         """Whether not all records are known to be of the mapping as it is now."""
         return self._refresh is not None and standing.sync.rendering != standing.mapping.version
 
+    def is_due_for_one(self, view: StateView, standing: Standing) -> bool:
+        """Whether one member's record is to be made anew before it is shown. While a run plans or sends, records are left to it."""
+        return self.is_due(standing) and view.running_run(standing.sync.id) is None
+
     def begin(self, tx: StateTx, standing: Standing) -> None:
         """Mark them as in the making; the first page comes next."""
         sync = tx.sync(standing.sync.id)
         assert sync is not None, "whoever begins has just seen it"
-        tx.save_sync(replace(sync, rendering=IN_THE_MAKING + standing.mapping.version))
+        version, memory = standing.mapping.version, read_memory(sync.memory)
+        # Not one that is in force again, whatever the last look at the files saw: all of its records are made from here on.
+        seen = encode_json(replace(memory, seen_version=version)) if memory.seen_version else sync.memory
+        tx.save_sync(replace(sync, rendering=IN_THE_MAKING + version, memory=seen))
 
     async def page(self, standing: Standing, after: int) -> int | None:
         """Make one page behind a member; the last member of it, None at the end. `keep` says what that came to."""

@@ -86,7 +86,7 @@ def _requests(view: StateView, run: RunRow, mapping: str) -> list[AttemptRow]:
         lane, mapping, run.started_us, run.finished_us or _END_OF_TIME_US, limit=REQUESTS_LOOKED_AT
     )
     mine = view.deliveries_of_run(run.id, [one for attempt in near for one in attempt.deliveries])
-    mine |= {read_progress(run.progress).upload}  # a whole list has no line of its own in the log
+    mine |= {read_progress(run.progress).upload}  # a whole list may have no line in the log
     return [one for one in near if mine.intersection(one.deliveries)][-REQUESTS_SHOWN:]
 
 

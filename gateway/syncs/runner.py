@@ -51,7 +51,7 @@ from gateway.syncs.settling import (
 )
 from gateway.syncs.snapshots import keep_part
 from gateway.syncs.targets import move, settle_target
-from gateway.syncs.whole_lists import freeze, judge_list, mark, size_of_list, strip
+from gateway.syncs.whole_lists import ENDED_LIST, changes_page, freeze, judge_list, take_in
 
 PIECE_ROWS = 1_000
 NOT_CONNECTED = "The platform's list is not known: give its `external_id`, or `create`, in the mapping's `audiences`."
@@ -191,10 +191,8 @@ class Runner:
                 keep(ledger)
             case "send":
                 return send(ledger, standing, lanes)
-            case "mark":
-                mark(ledger)
-            case "strip":
-                strip(ledger)
+            case "tell" | "mark" | "strip":
+                take_in(ledger, ahead.told, everybody=standing.options.log.skipped)
             case "snap":
                 keep_part(ledger, standing, ahead.part)
             case "undo":
@@ -247,7 +245,7 @@ class Runner:
             if not is_list_due(now=moment(now_us), last_upload_at=last, min_gap_s=gap_s, trigger=trigger):  # type: ignore[arg-type] # one of these
                 ledger.progress = Progress(stage="close", ends_as="skipped", outcome="not_due")
                 return
-            ledger.counters.list_before = size_of_list(tx, standing.sync.listed_run)
+            ledger.counters.list_before = standing.sync.listed
             ledger.progress = replace(ledger.progress, stage="freeze", after=0)
             return
         ledger.progress = replace(ledger.progress, stage="count", after=0)
@@ -326,7 +324,7 @@ class Runner:
         held_before = ledger.progress.facts
         # A live run is about a few people, the plan's shares say nothing of it.
         findings = [] if run.kind in ("clear", "live") else check_guards(standing.options.guards, facts)
-        needs_approval = standing.options.first_run_approval and facts.is_initial and run.kind != "live"
+        needs_approval = run.kind not in ("clear", "live") and awaits_first_approval(standing)
         is_stopped = is_held(findings) or needs_approval
         if is_stopped and run.approved_by and held_before is not None:
             held_by = frozenset(one.guard for one in ledger.progress.findings)
@@ -365,9 +363,15 @@ class Runner:
             close_run(ledger, None)
             ledger.save()
             return False
-        if ledger.progress.stage != "undo":
-            stop_run(ledger, ends_as="cancelled", message="The mapping is gone from the files.")
-        went_on = shelve(ledger, None) if ledger.progress.stage == "shelve" else undo(ledger)
+        went_on = True
+        if ledger.progress.stage in ENDED_LIST:
+            sync = tx.sync(run.sync)
+            assert sync is not None, "its run is there"
+            take_in(ledger, changes_page(tx, run, sync.listed_run), everybody=False)
+        elif ledger.progress.stage not in ("snap", "close"):
+            if ledger.progress.stage != "undo":
+                stop_run(ledger, ends_as="cancelled", message="The mapping is gone from the files.")
+            went_on = shelve(ledger, None) if ledger.progress.stage == "shelve" else undo(ledger)
         if ledger.progress.stage in ("snap", "close"):
             close_run(ledger, None)
             went_on = False
@@ -393,6 +397,7 @@ def _terms(standing: Standing | None) -> Terms:
         retry=standing.options.retry,
         breaker=standing.destination.definition.run_breaker,
         log=standing.options.log,
+        has_snapshots=standing.options.snapshots_kept > 0,
         mapping_version=standing.mapping.version,
         destination_version=standing.destination.definition.version,
     )

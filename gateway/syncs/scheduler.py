@@ -68,6 +68,7 @@ class Syncs:
         self._clock = clock
         self._wake = asyncio.Event()
         self._erasing: dict[int, frozenset[int]] = {}
+        self._passed: list[Rulebook] = []
         self._watch = Watch(state=state, rulebook=rulebook, clock=clock)
         self.runner = Runner(
             state=state,
@@ -109,6 +110,11 @@ class Syncs:
         if unsure:
             log.warning("syncs.recovered", operations_unsure=unsure)
 
+    def rulebook_changed(self) -> None:
+        """Another rulebook is in force: tell of each, also of one that is gone again before the next look at them."""
+        self._passed.append(self._rulebook())
+        self._wake.set()
+
     def wake(self) -> None:
         """Look now: something was settled, ordered or changed."""
         self._wake.set()
@@ -140,7 +146,9 @@ class Syncs:
 
     async def step(self) -> bool:
         """One turn: ticks, queued runs, one stretch of every open run. False where nothing more can be done now."""
-        worked = await self._state.write(self._tick)
+        passed = tuple(self._passed)
+        worked = await self._state.write(lambda tx: self._tick(tx, passed))
+        del self._passed[: len(passed)]
         await self._state.write(self._start_queued)
         await self._watch.look()
         open_runs = await self._state.read(lambda view: view.open_runs())
@@ -153,11 +161,11 @@ class Syncs:
         return worked
 
     # ticks -------------------------------------------------------------------------------------------------------------
-    def _tick(self, tx: StateTx) -> bool:
+    def _tick(self, tx: StateTx, passed: Sequence[Rulebook] = ()) -> bool:
         """Claim every tick that has passed, and move its sync on, in one transaction; whether there is more to do at once."""
         now_us = self._clock()
         caught_up: list[int] = []
-        is_more = follow_files(tx, self._rulebook(), now_us)
+        is_more = follow_files(tx, self._rulebook(), now_us, passed=passed)
         all_standings = standings(tx, self._rulebook())
         for standing in all_standings:
             standing = _noted(tx, standing)  # noqa: PLW2901 - the same with its memory as it is from here on

@@ -10,14 +10,15 @@ from gateway.core.sync_records import ABSENT, Entry
 from gateway.store.rows import NewDelivery
 from gateway.store.sync_rows import ERASED, PlannedRow
 from gateway.syncs.deleting import status_after
-from gateway.syncs.memory import KEEP, PUT, SENT_FROM, encode_json, read_body, read_memory, record_of
+from gateway.syncs.memory import KEEP, PUT, SENT_FROM, Stage, encode_json, read_body, read_memory, record_of
 from gateway.syncs.names import Standing
 from gateway.syncs.settling import NOWHERE, RunLedger, blank_record, cancel, next_entry
 
 RELEASE_ROWS = 500  # operations that become deliveries in one step
 RELEASED_MAX = 5_000  # of one run, not settled yet: what waits in its lane is bounded, whatever the plan's size
 PIECE_ROWS = 1_000
-NOTHING_TO_STOP = frozenset({"mark", "strip", "snap", "close"})  # all was sent and answered; what is left is to note it
+# All was sent and answered; what is left is to note it.
+NOTHING_TO_STOP = frozenset({"tell", "mark", "strip", "snap", "close"})
 
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -34,7 +35,7 @@ def keep(ledger: RunLedger) -> None:
         # A resend is paid from here on: what its requests do not reach is unsure, and so planned again.
         memory = replace(
             memory,
-            has_run=memory.has_run or run.kind != "live",
+            has_run=memory.has_run or run.kind not in ("clear", "live"),
             owes_resend=memory.owes_resend and run.kind != "resend",
             all_added_us=run.started_us if run.kind in ("initial", "resend") else memory.all_added_us,
         )
@@ -103,21 +104,29 @@ def _release(ledger: RunLedger, standing: Standing, rows: list[PlannedRow]) -> N
 
 
 def undo(ledger: RunLedger) -> bool:
-    """Take out what was not sent, a piece at a time, then wait for what is on its way."""
+    """Take out what was not sent, a piece at a time, then wait for what is on its way.
+
+    What its lane may claim goes first: the lane would claim it and give it back, again and again, until the plan is gone.
+    """
     tx, run = ledger.tx, ledger.run
-    rows = tx.drop_plan(run.id, limit=PIECE_ROWS)
-    if rows:
-        cancel(ledger, [row for row in rows if row.phase >= SENT_FROM])
-        _uncount(ledger, [row for row in rows if row.phase < SENT_FROM])
-        return True
     tx.drop_unsent(run.id)
     rows = tx.drop_plan(run.id, limit=PIECE_ROWS, unreleased=False)
     if rows:
         cancel(ledger, rows)
         return True
+    rows = tx.drop_plan(run.id, limit=PIECE_ROWS)
+    if rows:
+        cancel(ledger, [row for row in rows if row.phase >= SENT_FROM])
+        _uncount(ledger, [row for row in rows if row.phase < SENT_FROM])
+        return True
     if tx.next_phase(run.id) is not None:
         return False
-    ledger.progress = replace(ledger.progress, stage="snap", after=0, line=0)
+    stage: Stage = "snap"
+    if run.kind == "replace":  # no record has changed: what is left is to tell who was meant, if anybody
+        stage = "tell" if ledger.counters.planned else "close"
+        outcome = "unsure" if ledger.progress.earlier == "unsure" else ledger.progress.outcome
+        ledger.progress = replace(ledger.progress, outcome=outcome, entry="")
+    ledger.progress = replace(ledger.progress, stage=stage, after=0, line=0)
     return True
 
 
@@ -152,10 +161,22 @@ def stop_run(ledger: RunLedger, *, ends_as: str, message: str) -> None:
     if ledger.progress.stage == "shelve":  # its plan is being taken out already, and nothing of it was sent
         ledger.progress = replace(ledger.progress, ends_as=ends_as, message=message)
         return
-    if ledger.progress.stage in ("start", "move", "refresh", "count") and ledger.run.kind != "replace":
-        ledger.counters.list_before = ledger.tx.listed_count(ledger.run.sync)  # the plan was not begun
+    if ledger.progress.stage in ("start", "move", "refresh", "count"):
+        _count_before(ledger)
     ledger.run = replace(ledger.run, status="sending" if ledger.run.status == "held" else ledger.run.status)
     ledger.progress = replace(ledger.progress, stage="undo", ends_as=ends_as, message=message)
+
+
+def _count_before(ledger: RunLedger) -> None:
+    """What the list holds, of a run whose plan was not begun. Of whole lists only their uploads know."""
+    tx = ledger.tx
+    sync = tx.sync(ledger.run.sync)
+    assert sync is not None, "its run is there"
+    if ledger.run.kind == "replace" or sync.listed_run:
+        ledger.run = replace(ledger.run, kind="replace")
+        ledger.counters.list_before = sync.listed
+    else:
+        ledger.counters.list_before = tx.listed_count(sync.id)
 
 
 def with_remembered(entry: Entry) -> bytes:

@@ -93,6 +93,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     breaker: RunBreaker = RunBreaker()
     log: Log = Log()
+    has_snapshots: bool = False
     mapping_version: str = ""
     destination_version: str = ""
 
@@ -109,12 +110,15 @@ class RunLedger:
         self.now_us = now_us
         self._reference_key = reference_key
         self._lines: list[RowResult] = []
+        self._operations: list[tuple[int, int, str]] = []
         self._seq = 0
 
     def save(self) -> None:
         """Write everything back."""
         self.tx.add_row_results(self._lines)
         self._lines = []
+        self.tx.add_run_operations(self.run.id, self._operations)
+        self._operations = []
         self.run = replace(self.run, counters=encode_json(self.counters), progress=encode_json(self.progress))
         self.tx.save_run(self.run)
 
@@ -132,6 +136,8 @@ class RunLedger:
         assert body.planned is not None
         self.counters.count_result(body.planned, result)
         self._judge(result)
+        if result == "accepted":
+            self.note_operation(member, 0, body.planned.op or "")
         reason = "" if outcome is None or isinstance(outcome, Delivered) else outcome.reason
         self.log(
             member,
@@ -161,11 +167,15 @@ class RunLedger:
         attempts: int = 0,
         batch: int = 0,
         first_us: int = 0,
+        finished_us: int = 0,
         before: str = "",
         after: str = "",
         payload: bytes = b"",
     ) -> None:
-        """Add a line to the sync log, as far as the sync keeps one. payload: whose fields are named, JSON text."""
+        """Add a line to the sync log, as far as the sync keeps one. payload: whose fields are named, JSON text.
+
+        member: 0 where nobody knows any more who it was. finished_us: 0 for now.
+        """
         if status == "rejected":
             self.counters.count_code(code or _code(message))
         log = self.terms.log
@@ -173,19 +183,24 @@ class RunLedger:
             if status in _HARMLESS or self.progress.log_left >= PROBLEMS_LOGGED_WITHOUT_LOG:
                 return
             self.progress = replace(self.progress, log_left=self.progress.log_left + 1)
-        reference = member_reference(self._reference_key, member)
-        if status in _HARMLESS and log.sample < 1 and int(reference[:8], 16) / 0xFFFFFFFF >= log.sample:
+        reference = member_reference(self._reference_key, member) if member else ""
+        if status in _HARMLESS and log.sample < 1 and int(reference[:8] or "0", 16) / 0xFFFFFFFF >= log.sample:
             return
         if not self._seq:
             self._seq = self.tx.next_result_seq(self.run.id)
         self._lines.append(
             RowResult(
                 self.run.sync, self.run.id, self._seq, reference, operation, status, stage, code or _code(message),
-                message[:MESSAGE_CHARS_MAX], http_status, attempts, batch, first_us or self.now_us, self.now_us, before[:8],
-                after[:8], ",".join(_decode_names(payload)) if payload else "",
+                message[:MESSAGE_CHARS_MAX], http_status, attempts, batch, first_us or self.now_us, finished_us or self.now_us,
+                before[:8], after[:8], ",".join(_decode_names(payload)) if payload else "",
             )
         )  # fmt: skip
         self._seq += 1
+
+    def note_operation(self, member: int, line: int, operation: str) -> None:
+        """Keep what was done for a member, for the run's snapshot."""
+        if self.terms.has_snapshots and self.run.kind != "live":
+            self._operations.append((member, line, operation))
 
     def note_answers(self, attempts: Sequence[Attempted]) -> None:
         """Keep when the first request went out and the last answer came, so that nobody has to search the log for it."""
@@ -326,9 +341,11 @@ def settle_list(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
         ledger.counters.attempts += 1
         result = result_of(attempt.outcome, earlier=ledger.progress.earlier)
         reason = "" if isinstance(attempt.outcome, Delivered) else attempt.outcome.reason
+        if ledger.progress.stage == "undo" and not attempt.is_final:
+            reason = ledger.progress.message  # why it was stopped stays what there is to tell
         progress = replace(
             ledger.progress, message=reason, distinct=attempt.counts.get("distinct", ledger.progress.distinct),
-            upload=attempt.row.id,
+            upload=attempt.row.id, http_status=attempt.outcome.status or 0,
         )  # fmt: skip
         if not attempt.is_final:
             ledger.progress = replace(progress, earlier="unsure" if result == "unsure" else progress.earlier)
@@ -337,9 +354,7 @@ def settle_list(ledger: RunLedger, attempts: Sequence[Attempted]) -> None:
         if attempt.skipped:
             ledger.progress = replace(progress, stage="close", ends_as="skipped", outcome=attempt.skipped)
         else:
-            ledger.progress = replace(
-                progress, stage="mark" if result == "accepted" else "close", outcome=result, after=0
-            )
+            ledger.progress = replace(progress, stage="tell", outcome=result, after=0)
 
 
 def cancel(ledger: RunLedger, rows: Sequence[PlannedRow]) -> None:

@@ -9,7 +9,15 @@ from gateway.core.sync_health import HealthFacts, health_of
 from gateway.store.alert_rows import AlertRow
 from gateway.store.api import StateView
 from gateway.store.rows import AudienceRow
-from gateway.store.sync_rows import IN_THE_MAKING, RecordShares, RowResult, RunRow, SyncRow, UnsentPage
+from gateway.store.sync_rows import (
+    IN_THE_MAKING,
+    SEVERAL_VERSIONS,
+    RecordShares,
+    RowResult,
+    RunRow,
+    SyncRow,
+    UnsentPage,
+)
 from gateway.syncs.memory import SyncMemory, read_counters, read_memory, read_progress
 from gateway.syncs.names import sync_name, sync_names
 
@@ -17,7 +25,6 @@ Shown = dict[str, object]
 
 LAST_RUNS = 10
 _IN_FRONT = (0, -(2**63))  # of every record
-SEVERAL_VERSIONS = "*"  # of `SyncRow.rendering`: the records were made by several versions
 
 
 def sync_list(view: StateView, *, deleted: bool = False, after: int = 0, limit: int = 0) -> list[Shown]:

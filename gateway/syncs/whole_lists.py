@@ -10,17 +10,19 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from gateway.store.api import StateView
-from gateway.store.sync_rows import PlannedRow
-from gateway.syncs.memory import LIST, Compared, OperationBody, Stage, encode_body, read_counters
+from gateway.store.sync_rows import ListChange, PlannedRow, RunRow
+from gateway.syncs.memory import LIST, Compared, OperationBody, Stage, encode_body, read_progress
 from gateway.syncs.names import Standing
 from gateway.syncs.planner import chained
 from gateway.syncs.settling import RunLedger
 
 FREEZE_MEMBERS = 5_000
 MARK_MEMBERS = 5_000
+TOLD_ENTRIES = 2_500  # each of them may be a line of the log
 STRIP_ENTRIES = 10_000
 COMPARED_ENTRIES = 50_000  # of two lists at one look: some tens of milliseconds
 BELOW_MINIMUM = "below_minimum"
+ENDED_LIST = frozenset({"tell", "mark", "strip"})  # stages of a run whose upload has ended
 
 
 def remembered_since_us(forget_after_s: int | None, now_us: int) -> int:
@@ -52,6 +54,9 @@ def freeze(ledger: RunLedger, standing: Standing) -> None:
         ledger.run.id, sync, after=progress.after, members=FREEZE_MEMBERS, keeps_out=terms.keeps_out,
         since_us=terms.since_us,
     )  # fmt: skip
+    if last is not None:
+        for member, why in tx.unlisted(sync, after=progress.after, last=last):
+            ledger.log(member, operation="add", status="rejected", stage="mapping", code=why)
     stage: Stage = "judge" if last is None else "freeze"
     ledger.progress = replace(progress, stage=stage, after=last or 0, digest=digest)
 
@@ -77,15 +82,6 @@ def compared_page(view: StateView, run: int, before: int, so_far: Compared | Non
     if found.is_turned:
         return replace(found, entry=last.hex(), gone=found.gone + missing)
     return replace(found, entry=last.hex(), size=found.size + entries, new=found.new + missing)
-
-
-def size_of_list(view: StateView, run: int) -> int:
-    """Entries of a list that was frozen and taken, as they were counted then. run: 0 for none."""
-    found = view.run(run) if run else None
-    if found is None:
-        return 0
-    planned = read_counters(found.counters).planned
-    return planned.get("add", 0) + planned.get("update", 0)
 
 
 def judge_list(ledger: RunLedger, standing: Standing, page: Compared | None) -> bool:
@@ -121,6 +117,65 @@ def judge_list(ledger: RunLedger, standing: Standing, page: Compared | None) -> 
     counters.considered = size + gone + unmappable
     tx.add_planned([PlannedRow(0, run.id, LIST, 0, encode_body(OperationBody()))])
     return True
+
+
+class TellPage(NamedTuple):
+    """What the next entries of a run's list, then of the one before, say of people. last: the last entry, None at the end."""
+
+    changes: list[ListChange]
+    last: bytes | None
+
+
+def changes_page(view: StateView, run: RunRow, before: int) -> TellPage:
+    """The next page of what a list changes, read beside the writer. before: the run whose list the platform held till now."""
+    progress = read_progress(run.progress)
+    ask = view.list_dropped if progress.is_turned else view.list_named
+    return TellPage(*ask(run.id, before, run.sync, after=bytes.fromhex(progress.entry), limit=TOLD_ENTRIES))
+
+
+def tell(ledger: RunLedger, page: TellPage, *, everybody: bool) -> None:
+    """Log one page of what became of each person whom the upload was about: they share its end, its times and its answer.
+
+    everybody: those, too, who stay as they were. A run that was stopped before its upload ends everybody's operation cancelled.
+    """
+    progress = ledger.progress
+    status = progress.outcome or "cancelled"
+    was_sent = bool(progress.upload)
+    stage = "" if not was_sent else "destination" if status in ("accepted", "rejected") else "request"
+    for one in page.changes:
+        if one.operation:
+            if status == "accepted" and one.member:
+                ledger.note_operation(one.member, one.line, one.operation)
+            ledger.log(
+                one.member, operation=one.operation, status=status, stage=stage, message=progress.message,
+                http_status=progress.http_status, attempts=ledger.counters.attempts, batch=progress.upload,
+                first_us=progress.first_request_us, finished_us=progress.last_answer_us, before=one.before, after=one.after,
+                payload=one.payload,
+            )  # fmt: skip
+        elif everybody:
+            ledger.log(one.member, operation="", status="skipped", stage="", code="unchanged")
+    if page.last is not None:
+        ledger.progress = replace(ledger.progress, entry=page.last.hex())
+    elif not progress.is_turned:
+        ledger.progress = replace(ledger.progress, entry="", is_turned=True)
+    else:
+        was_taken = progress.outcome == "accepted"
+        ledger.progress = replace(
+            ledger.progress, stage="mark" if was_taken else "close", entry="", after=0, is_turned=False
+        )
+
+
+def take_in(ledger: RunLedger, page: TellPage | None, *, everybody: bool) -> None:
+    """One step of a list whose upload has ended: told, marked, stripped. page: the next to be told, where it was looked at."""
+    match ledger.progress.stage:
+        case "tell" if page is not None:
+            tell(ledger, page, everybody=everybody)
+        case "mark":
+            mark(ledger)
+        case "strip":
+            strip(ledger)
+        case _:
+            return  # the answer came in just now: the next step looks first
 
 
 def mark(ledger: RunLedger) -> None:

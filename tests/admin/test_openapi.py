@@ -34,7 +34,7 @@ class Nobody:
 def test_every_served_route_is_in_the_document_and_no_other(made: Any) -> None:
     """Paths and methods; a verb in a path stands for each of its words."""
     nobody: Any = Nobody()
-    app = AdminApi(token="t", state=nobody, operations=nobody, orders=nobody, destinations=nobody).app()
+    app = AdminApi(token="t", state=nobody, operations=nobody, orders=nobody, destinations=nobody, people=nobody).app()
     served = {
         (route.path, method) for route in app.routes if isinstance(route, Route) for method in route.methods or ()
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 from urllib.parse import quote
 
 import httpx
@@ -15,7 +16,8 @@ from ordering import NAME, orders
 from sync_world import REFUSE, World
 
 from gateway.admin import answers, order_answers
-from gateway.admin.api import AdminApi
+from gateway.admin.api import AdminApi, all_routes
+from gateway.admin.openapi import document
 
 pytestmark = pytest.mark.anyio
 
@@ -148,6 +150,8 @@ REFUSED = [
     ("GET", "/api/syncs/no/such/sync", None, 404, "unknown_sync"),
     ("GET", "/api/syncs/no/such/sync/log?format=csv", None, 404, "unknown_sync"),
     ("GET", "/api/syncs?limit=0", None, 400, "invalid_request"),
+    ("GET", "/api/runs?sync=none", None, 404, "unknown_sync"),
+    ("GET", "/api/snapshots?sync=none", None, 404, "unknown_sync"),
     ("GET", "/api/runs/99", None, 404, "unknown_run"),
     ("GET", "/api/runs/99/progress", None, 404, "unknown_run"),
     ("GET", "/api/runs/1/log?status=canceled", None, 400, "invalid_request"),
@@ -171,16 +175,49 @@ REFUSED = [
 
 
 async def test_what_cannot_be_used_is_refused_with_a_code_and_a_sentence(world_of):
-    """Never a 500, never a page of HTML."""
+    """Never a 500, never a page of HTML; and where the path is one of the document's, it tells of the status."""
     world = world_of()
     await world.enter("ada")
     await world.run()
+    documented = [
+        (re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(path))), item)
+        for path, item in document(all_routes())["paths"].items()
+    ]
     async with api_of(world) as api:
         for method, path, body, status, code in REFUSED:
             answer = await api.request(method, path, content=body)
             told = answer.json()
             assert (answer.status_code, told["code"], told["success"]) == (status, code, False), (path, told)
             assert told["message"], path
+            meant = [item.get(method.lower()) for form, item in documented if form.fullmatch(path.partition("?")[0])]
+            operations = [one for one in meant if one is not None]
+            assert not operations or any(str(status) in one["responses"] for one in operations), path
+
+
+WORDS = [
+    *(
+        (told.method, told.path, one.name, get_args(one.kind), "query")
+        for told in all_routes() for one in told.query if get_origin(one.kind) is Literal
+    ),
+    *(
+        (told.method, told.path, field.encode_name, field.type.values, "body")
+        for told in all_routes() if told.body is not None and told.path.startswith("/api/syncs")
+        for field in msgspec.inspect.type_info(told.body).fields if isinstance(field.type, msgspec.inspect.LiteralType)
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "name", "words", "where"), WORDS)
+async def test_a_word_that_is_none_of_those_there_are_is_answered_with_them(world_of, method, path, name, words, where):
+    """Of every query and every order whose description lists words; what was given stands nowhere in the answer."""
+    path = re.sub(r"\{run:int\}", "1", path).replace("{name:path}", NAME).replace("{name}", NAME)
+    async with api_of(world_of()) as api:
+        for wrong in ("ada@example.com", "'", 5) if where == "body" else ("ada@example.com",):
+            given = {"params": {name: wrong}} if where == "query" else {"content": json.dumps({name: wrong})}
+            answer = await api.request(method, path, **given)
+            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), (path, answer.text)
+            optional = ", or left out" if "" in words else ""
+            assert answer.json()["message"] == f"`{name}` must be one of {', '.join(filter(None, words))}{optional}."
 
 
 async def test_problems_are_retried_and_resolved_where_they_are_listed(world_of):

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gateway.alerting.courier import NOTICES_MAX, Courier
 from gateway.alerting.email import Email, Mailbox, Security
+from gateway.alerting.sinks import NotTold, Told
 from gateway.alerting.webhook import Webhook
 from gateway.core.errors import EventError
 from gateway.core.notices import Notice, encode_notice
@@ -110,6 +111,27 @@ async def test_an_alert_is_told_before_its_end_however_long_the_receiver_was_awa
         desk.now_us += 60 * S
         assert await courier.step() == 2
     assert [one["type"] for one in receiver.posts] == ["alert.raised", "alert.raised", "alert.recovered"]
+
+
+async def test_alerts_that_a_receiver_never_takes_leave_the_others_their_turn(desk):
+    """Each round ends with a refusal; the one that would be taken was raised last, and is told once each had one try."""
+
+    tried: list[str] = []
+
+    class Choosy:
+        name = "choosy"
+
+        async def tell(self, notice: Notice, *, identity: str, now_s: int) -> Told | NotTold:
+            tried.append(notice.sync)
+            return Told() if notice.sync == "good" else NotTold(reason="status 400")
+
+    courier = desk.courier(Choosy())
+    for number in range(10):
+        await desk.tell(replace(NOTICE, sync=f"bad/{number}"))
+    await desk.tell(replace(NOTICE, sync="good"))
+    while not await courier.step():
+        desk.now_us += 30 * S
+    assert tried[:11] == [*(f"bad/{number}" for number in range(10)), "good"]
 
 
 async def test_our_own_ingest_would_take_the_signature():

@@ -231,6 +231,19 @@ def test_what_cannot_be_used_is_refused_with_two(project: Project) -> None:
         (["replay", "--from", "yesterday"], "is not a time"),
         (["replay", "--from", "2026-01-01", "--mapping", "nope"], "No file and no mapping is called `nope`"),
         (["replay", "--from", "2026-01-02", "--to", "2026-01-01"], "ends before it begins"),
+        (["replay", "--from", "2026-01-01", "--source", "nope"], "No source is called `nope`; there are `local`"),
+        *(
+            ([*command, "--lane", "nope"], "No destination is called `nope`; there are `stackadapt`")
+            for command in (["dead"], ["deliveries"], ["retry"], ["retry", "--drop"])
+        ),
+        *(
+            ([*command, "--mapping", "stackadapt/nope"], "there are `stackadapt/forward-audience-event`")
+            for command in (["dead"], ["deliveries"], ["retry"])
+        ),
+        (["pause", "nope"], "`nope`"),
+        (["resume", "nope"], "`nope`"),
+        (["tail", "--no-follow", "--source", "nope"], "No source is called `nope`; there are `local`"),
+        (["tail", "--no-follow", "--outcome", "nope"], "set_aside"),
         (["explain"], "message id"),
         (["explain", "--place", "1.2"], "is no place"),
         (["explain", "--place", "9999999.1.1"], "is no place"),
@@ -334,7 +347,7 @@ def test_a_lane_is_paused_seen_and_resumed(project: Project) -> None:
     assert isinstance(found, dict)
     assert [one["state"] for one in found["deliveries"]] == ["due"]
     assert "stackadapt/forward-audience-event" in listed.stdout
-    assert (unknown.returncode, "`gateway lanes` lists them" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "`gateway lanes` lists them" in unknown.stderr) == (2, True)
     assert project.command("resume", "stackadapt").returncode == 0
     project.roles[0].wait_for("delivery.attempted", times=attempts + 1)
     settled(project)
@@ -365,7 +378,8 @@ def test_dead_deliveries_are_listed_retried_and_dropped(project: Project, sandbo
     retried = project.command("retry", str(rows[0]["id"]), "--json")
     assert json_of(retried) == {"changed": 1}
     engine.wait_for("delivery.attempted", times=attempts + 1)
-    dropped, none = project.command("retry", "--drop", "--reason", "refused"), project.command("retry", "--lane", "x")
+    dropped = project.command("retry", "--drop", "--reason", "refused")
+    none = project.command("retry", "--lane", "stackadapt")
     assert dropped.stdout.strip() == "1 dropped"
     assert none.stdout.strip() == "0 due again"
     assert "none" in project.command("dead").stdout
@@ -402,9 +416,11 @@ def test_a_backup_is_made_while_it_runs_verified_and_restored(project: Project, 
 
 def test_doctor_finds_nothing_wrong_with_a_running_project(project: Project) -> None:
     """Text and JSON; a mistake in a file is found."""
-    well, as_json = project.together(["doctor"], ["doctor", "--json"])
+    well, as_json, recount = project.together(["doctor"], ["doctor", "--json"], ["doctor", "--recount"])
     assert well.returncode == 0, well.stdout
     assert "the engine is ready" in well.stdout
+    assert "records are right" in well.stdout
+    assert (recount.returncode, "another process" in recount.stderr) == (2, True)
     assert {one["level"] for one in json_of(as_json)} <= {"good", "warning"}
     ill = project.command("doctor", STACKADAPT_TOKEN="")
     assert (ill.returncode, "STACKADAPT_TOKEN" in ill.stdout) == (1, True)

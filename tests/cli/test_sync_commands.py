@@ -166,6 +166,7 @@ def test_what_asks_the_engine_says_so_where_none_answers(tmp_path: Path) -> None
         ["sync", "run", "no/such/sync"],
         ["sync", "explain", "no/such/sync", "--member", "user_id:x"],
         ["sync", "explain", NAME, "--member", "x"],
+        ["member", ""],
         ["sync", "log", "no/such/sync"],
         ["sync", "log", NAME, "--since", "yesterday"],
         ["sync", "restore-state", "77"],
@@ -182,6 +183,36 @@ def test_what_cannot_be_used_is_refused_with_two(project: Project, arguments: li
     """With a sentence on standard error."""
     ran = project.command(*arguments)
     assert (ran.returncode, ran.stderr.startswith("error")) == (2, True), ran.stderr
+
+
+def test_a_person_is_shown_and_erased(project: Project) -> None:
+    """Masked unless asked for in clear; deleted once that is confirmed; unknown people are told. Nobody stands in the log."""
+    (project.folder / "person.json").write_text(json.dumps(event(77)))
+    assert project.command("send", "person.json").returncode == 0
+    until(lambda: project.command("member", "lovelace-77").returncode == 0)
+    shown, clear, as_json, would, unsure, unknown, elsewhere = project.together(
+        ("member", "lovelace-77"), ("member", "user_id:lovelace-77", "--reveal"), ("member", "lovelace-77", "--json"),
+        ("erase", "lovelace-77", "--dry-run"), ("erase", "lovelace-77"), ("erase", "lovelace-99", "--yes"),
+        ("member", "lovelace-77", "--source", "shopp"),
+    )  # fmt: skip
+    assert all(one in shown.stdout for one in ("vip", " in since ", f"{NAME}  to_add: ", "Owed or given up"))
+    assert "lovelace-77@example.com" in clear.stdout
+    found = json_of(as_json)
+    assert isinstance(found, dict)
+    assert found["audiences"][0]["syncs"][0]["sync"] == NAME
+    assert "would be deleted: out of 1 audience, and at 1 destination (stackadapt): 1 delivery at once." in would.stdout
+    assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
+    assert (unknown.returncode, "Nothing is known" in unknown.stderr) == (1, True)
+    assert (elsewhere.returncode, "there are `local`" in elsewhere.stderr) == (2, True)
+    erased = json_of(project.command("erase", "lovelace-77", "--yes", "--json"))
+    assert isinstance(erased, dict)
+    assert (erased["outcome"], erased["destinations"]) == ("erased", ["stackadapt"])
+    gone, again = project.together(("member", "lovelace-77"), ("erase", "lovelace-77", "--yes"))
+    assert (gone.returncode, "was deleted at" in gone.stdout, again.returncode) == (0, True, 0)
+    assert "deleted before, at" in again.stdout or "nothing is left" in again.stdout
+    told = (shown, as_json, would, unsure, unknown, gone, again)
+    assert all("lovelace" not in one.stdout + one.stderr for one in told)
+    assert all("lovelace" not in "".join(role.text) for role in project.roles)
 
 
 def test_the_document_is_the_same_with_and_without_an_engine(project: Project) -> None:

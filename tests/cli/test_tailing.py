@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from cli_running import Project
 from fork_server import DEVNULL, PIPE, Forked
-from walks_running import WAIT_S, environment_of, until
+from walks_running import WAIT_S, audience_event, environment_of, until
 
 from gateway.cli.tailing import FIRST_ROWS, PAGE_ROWS
 
@@ -118,3 +118,17 @@ def test_a_burst_between_two_looks_is_shown_whole(project: Project, followed: li
     assert places == sorted(set(places))
     assert tail.end() == (0, "")
     assert tail.rest() == []
+
+
+def test_a_deletion_that_an_operator_orders_is_shown_as_it_comes(project: Project, followed: list[Following]) -> None:
+    """It is no event and lies in no file, and has its line all the same."""
+    project.post({"batch": [audience_event("hopper-9", is_member=True, message_id="page-99")]})
+    until(lambda: decided(project))
+    tail = Following(project, "--limit", "1")
+    followed.append(tail)
+    assert "message page-99" in tail.line()
+    assert project.command("erase", "hopper-9", "--yes").returncode == 0
+    line = tail.line()
+    assert "gateway erase" in line
+    assert "1 person forgotten" in line
+    assert tail.end() == (0, "")

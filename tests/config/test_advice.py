@@ -65,6 +65,14 @@ CASES = [  # The file; what the environment has; (pointer, severity) when strict
     (STACKADAPT, {"TOKEN": "t"}, ("/settings/advertiser_id", "error"), ("/settings/advertiser_id", "error"), "digits only"),
     (TRADE_DESK, {"TOKEN": "té", "ADVERTISER": "abc"}, ("/settings/auth_token", "error"),
      ("/settings/auth_token", "warning"), "printable text without blanks"),
+    (STACKADAPT | {"settings": {"apiKey": {"$env": "TOKEN"}, "advertiser_id": "12"}}, {"TOKEN": "canary…"},
+     ("/settings/apiKey", "error"), ("/settings/apiKey", "warning"), "`apiKey` holds a character beyond ASCII (the 7. of 7)"),
+    (at({"SMALL_TOKEN": {"$env": "T"}}), {"T": "canary\nx"}, ("/settings/SMALL_TOKEN", "error"),
+     ("/settings/SMALL_TOKEN", "warning"), "a line break or another control character (the 7. of 8)"),
+    (at({"SMALL_TOKEN": {"$env": "T"}}, enabled=False), {"T": "canary\x7f"}, ("/settings/SMALL_TOKEN", "warning"),
+     ("/settings/SMALL_TOKEN", "warning"), "control character"),
+    (SMALL, {"SMALL_TOKEN": "“canary”"}, ("/settings", "error"), ("/settings", "warning"),
+     "`SMALL_TOKEN`, an environment variable, holds a character beyond ASCII (the 1. of 8)"),
 ]  # fmt: skip
 
 
@@ -83,8 +91,25 @@ def test_what_a_destination_says_of_its_settings_is_a_problem_of_the_file(
         assert [(one.pointer, one.severity) for one in found] == ([wanted] if wanted else [])
         for problem in found:
             assert words in problem.what
+            assert "canary" not in str(problem)
             assert problem.file.endswith("one.json")
             assert problem.line > 0
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"type": "basic", "username": "gateway", "password": {"$secret": "SMALL_TOKEN"}},
+        {"type": "api_key", "in": "query", "name": "key", "value": {"$secret": "SMALL_TOKEN"}},
+        {"type": "hmac", "header": "X-Signature", "secret": {"$secret": "SMALL_TOKEN"}},
+    ],
+    ids=lambda auth: auth["type"],
+)
+def test_a_secret_that_no_header_carries_as_it_stands_may_hold_anything(tmp_path, auth):
+    """A password goes out in Base64, a key in a URL is encoded, a signature is made from its secret."""
+    written(tmp_path, at({"SMALL_TOKEN": {"$env": "T"}}), DEFINITION | {"auth": auth})
+    found = loaded(tmp_path, T="pässwort…")
+    assert found.problems == ()
 
 
 def test_an_odd_account_id_is_a_warning_at_its_audience(tmp_path):

@@ -305,6 +305,17 @@ def test_what_surely_surprises_is_a_warning_with_its_column():
     assert problems[0].mend
 
 
+def test_what_an_importer_left_to_fill_in_is_a_warning_wherever_it_stands():
+    """As the key of an audience and as a value; words that only hold it are left alone."""
+    text = GOOD.replace('"12345"', '"Fill in "').replace('"*": {}', '"fill in": {}').replace("Forward", "Fill in")
+    _destination, problems = compiled(text)
+    assert [(one.pointer, one.line, one.severity) for one in problems] == [
+        ("/settings/advertiser_id", 4, "warning"),
+        ("/mappings/0/audiences/fill in", 11, "warning"),
+    ]
+    assert "the key or id of your audience" in problems[1].mend
+
+
 def test_a_secret_that_is_not_set_is_a_warning_where_nothing_is_sent():
     """`gateway check` on a build machine compiles without any secret."""
     destination, problems = compiled(GOOD, secrets=SecretSource(variables={}, strict=False))

@@ -118,3 +118,20 @@ def test_halves_are_smaller_and_together_the_whole(count: int) -> None:
     assert first + second == rows
     assert first
     assert second
+
+
+def test_what_was_put_off_without_a_request_is_no_answer_of_the_partner() -> None:
+    """Else the rest of a batch that was stopped would close the breaker that its only request helped to open."""
+    put_off = Deferred(wait_s=1, reason="", status=0, concerns="delivery")
+    assert not read_attempt([DOWN, put_off]).answered
+    assert read_attempt([DOWN, Deferred(wait_s=1, reason="", status=404, concerns="delivery")]).answered
+
+
+def test_what_was_said_of_the_lane_counts_where_the_outcomes_keep_silent_about_it() -> None:
+    """A change of several steps, of which a later one was not let in: nobody knows what came of it, and the lane is held."""
+    unsure = Unreachable(reason="403", sent=True)
+    reading = read_attempt([unsure], stops=Unauthorized(reason="no", status=403))
+    assert (reading.word, reading.status, reading.unauthorized) == ("unreachable", 403, "no")
+    late = Deferred(wait_s=7, reason="")
+    assert read_attempt([unsure], stops=late).wait_s == 7
+    assert read_attempt([unsure], stops=late, heeds_waits=False).wait_s is None

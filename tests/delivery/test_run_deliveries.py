@@ -12,6 +12,8 @@ from gateway.core.run_limits import RunRetry
 from gateway.core.sync_options import Capabilities
 from gateway.delivery.batches import halving_requests_max
 from gateway.delivery.bounds import LaneLimits
+from gateway.delivery.worker import CLAIM_S_MAX
+from gateway.destinations.base import Batch, Context, Performed
 
 pytestmark = pytest.mark.anyio
 RigOf = Callable[..., AbstractAsyncContextManager[Any]]
@@ -211,6 +213,47 @@ async def test_a_run_that_is_stopped_starts_no_further_request_of_its_claim(rig_
         await rig.signal.until(lambda: _nothing_claimed(rig))
         assert rig.partner.requests == [[0]]
         assert len(await rig.rows("due")) == 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "happens", "expected"),
+    [
+        ("enter", "nothing", True),
+        ("enter", "a long time", False),
+        ("enter", "stopped", False),
+        ("replace", "nothing", True),
+        ("replace", "a long time", True),
+        ("replace", "stopped", False),
+        ("replace", "paused", False),
+    ],
+)
+async def test_a_destination_may_ask_whether_it_goes_on(
+    rig_of: RigOf, operation: str, happens: str, *, expected: bool
+) -> None:
+    """Between two of its requests; of a whole list the rest follows however long it takes, unless somebody stops it."""
+    async with rig_of() as rig:
+        answers: list[bool] = []
+        perform = rig.destination.perform
+
+        async def asking(batch: Batch, context: Context) -> Performed:
+            done: Performed = await perform(batch, context)
+            match happens:
+                case "a long time":
+                    rig.clock.advance(CLAIM_S_MAX)
+                case "stopped":
+                    rig.runs.stopped.add(7)
+                case "paused":
+                    await rig.lanes.pause("a")
+            assert context.goes_on is not None
+            answers.append(await context.goes_on())
+            return done
+
+        rig.destination.perform = asking
+        rig.runs.lists = {7}
+        await rig.owe([0], run=7, operation=operation)
+        rig.start()
+        await rig.empty()
+        assert answers == [expected]
 
 
 async def test_every_request_of_a_halving_is_told_to_the_run(rig_of: RigOf) -> None:

@@ -139,3 +139,28 @@ async def test_forgetting_keeps_removals_that_a_deletion_asked_for(state):
         return [row.operation for row in tx.deliveries()]
 
     assert await state.write(work) == ["erase"]
+
+
+async def test_what_is_owed_of_a_person_and_listed_of_them_is_found_by_their_number(state):
+    """Waiting and dead ones of every lane, by id; nobody else's; and nothing is forgotten by asking."""
+    other = ("s", "email:bob@example.com")
+
+    def work(tx):
+        ada, bob = listed(tx, "enter"), tx.intern_members([other])[other]
+        settle(tx, claim_ids(tx))
+        tx.add_deliveries(
+            [owed(lane=lane, member=member) for lane in ("ads", "mail") for member in (ada, bob, ada)], now_us=NOW_US
+        )
+        settle(tx, claim_ids(tx, events_max=1), "dead")
+        found = tx.deliveries_of(ada)
+        return (
+            [(one.lane, one.state, one.member == ada) for one in found],
+            [one.id for one in found] == sorted(one.id for one in found),
+            len(tx.deliveries_of(ada, limit=2)),
+            [(one.mapping, one.audience) for one in (*tx.forwarded_of(ada), *tx.forwarded_of(ada))],
+            tx.forwarded_of(bob),
+        )
+
+    rows, is_in_order, limited, forwarded, others = await state.write(work)
+    assert sorted(rows) == [("ads", "dead", True), ("ads", "due", True), ("mail", "due", True), ("mail", "due", True)]
+    assert (is_in_order, limited, forwarded, others) == (True, 2, [("ads/forward", 1)] * 2, [])

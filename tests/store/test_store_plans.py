@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 GROWS = (
     "delivery", "attempt", "attempt_shelf", "record", "membership", "member", "tombstone", "touched", "orphan", "listed",
-    "row_result", "run",
+    "row_result", "run", "run_operation",
 )  # fmt: skip
 
 
@@ -98,7 +98,11 @@ def walk(tx):
     tx.unsent_page(sync, after=(0, 0), limit=2), tx.troubled(sync)
     tx.finished_runs(sync, limit=5), tx.results_of_member(1, "ref"), tx.runs(sync=sync), tx.open_runs()
     tx.freeze_page(1, sync, after=0, members=2, keeps_out=False), tx.list_difference(1, 2, after=b"", limit=2)
+    tx.list_named(1, 2, sync, after=b"", limit=2), tx.list_dropped(2, 1, sync, after=b"", limit=2)
+    tx.unlisted(sync, after=0, last=members[1]), tx.add_run_operations(1, [(members[0], 0, "add")])
+    tx.run_operations(1, after=(0, 0), limit=2), tx.drop_run_operations(1, limit=2), tx.drop_operations_left(limit=2)
     tx.mark_listed(1, sync, after=0, members=2, now_us=NOW_US), tx.strip_list(1, after=b"", limit=2)
+    tx.deliveries_of(members[0]), tx.forwarded_of(members[0])
     tx.members(audience), tx.memberships_of("default", "user_id:a"), tx.take_forwarded("default", "user_id:b")
     tx.forget_member("default", "user_id:a")
     tx.prune(now_us=2**61, retain_seen_us=0, retain_dead_us=0, retain_attempts_us=0, retain_out_us=0)

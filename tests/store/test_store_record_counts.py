@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 from owed import NOW_US
 
+from gateway.core.errors import StoreError
 from gateway.core.events import Place
+from gateway.store import SumsChecked, check_sums, recount
 from gateway.store.sqlite import schema
 from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.record_counts import RECORDS_ARE_COUNTED
@@ -99,6 +101,53 @@ async def test_what_is_kept_is_what_counting_gives(state, seed):
     kept, counted = await state.write(recounted)
     assert kept == counted
     assert {row[0] for table in counted for row in table} == {2}
+
+
+async def test_ways_to_stand_with_nobody_in_them_go(state):
+    """A platform may give each refusal a code of its own."""
+
+    def fill(tx):
+        sync = tx.intern_syncs([("ads/list", 1)], now_us=NOW_US)["ads/list", 1]
+        for number in range(9):
+            problem = b'{"problem":{"kind":"rejected","code":"REQ%d"}}' % number
+            tx.put_records(sync, [replace(anything(random.Random(1), 1), standing=IN, more=problem)])
+        counts = "SELECT records FROM record_count ORDER BY records DESC"
+        found = [tx._rows(counts)]
+        while tx.drop_empty_counts(limit=5):
+            found.append(tx._rows(counts))
+        return [[records for (records,) in one] for one in found]
+
+    assert await state.write(fill) == [[1, *[0] * 8], [1, 0, 0, 0], [1]]
+
+
+async def test_wrong_sums_are_found_and_made_anew(stores):
+    """In a folder whose gateway runs, or not; of as many records as there is room for."""
+    state = stores.state()
+
+    def fill(tx):
+        numbers = tx.intern_syncs([("ads/list", one) for one in (1, 2, 3)], now_us=NOW_US)
+        chance = random.Random(3)
+        for number in numbers.values():
+            tx.put_records(number, [anything(chance, one) for one in range(1, 120)])
+        return tuple(numbers.values())
+
+    first, second, third = await state.write(fill)
+    assert check_sums(stores.folder) == SumsChecked(records=3 * 119)
+    spoilt = (
+        ("UPDATE record_count SET records = records + 1 WHERE sync = ?", first),
+        ("UPDATE record_people SET people = people - 1 WHERE sync = ?", second),
+        ("DELETE FROM record_run WHERE sync = ?", third),
+    )
+    for statement, sync in spoilt:
+        await state.write(lambda tx, statement=statement, sync=sync: tx._run(statement, (sync,)))
+    found = check_sums(stores.folder, records_max=2 * 119 + 118)
+    assert found == SumsChecked(wrong=(first, second), left_out=(third,), records=2 * 119)
+    with pytest.raises(StoreError, match="another process"):
+        recount(stores.folder)
+    await state.close()
+    assert check_sums(stores.folder).wrong == (first, second, third)
+    recount(stores.folder)
+    assert check_sums(stores.folder) == SumsChecked(records=3 * 119)
 
 
 async def test_figures_are_read_from_the_sums(state):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.store import backup, restore, verify
 from gateway.store.sqlite import schema
 from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.state import STATE_FILE
@@ -48,3 +49,15 @@ async def test_orphans_are_found_and_audiences_know_their_last_event(stores):
     held, running = await state.read(lambda view: (view.held_run(1), view.running_run(1)))
     assert (held.id, running) == (1, None)
     assert [run.id for run in await state.read(lambda view: view.open_runs())] == [1, 2]
+
+
+async def test_a_backup_of_an_earlier_version_is_made_and_restored_as_it_is(stores, tmp_path_factory):
+    """What was copied before an upgrade is good after it; the first start of the restored folder brings it up to date."""
+    earlier_state(stores.folder)
+    target, fresh = tmp_path_factory.mktemp("backup"), tmp_path_factory.mktemp("fresh")
+    assert backup(stores.folder, target).files[0].migrations == FIRST
+    assert verify(target) == []
+    restore(target, fresh)
+    state = type(stores)(fresh).state()
+    assert [run.id for run in await state.read(lambda view: view.open_runs())] == [1, 2]
+    await state.close()

@@ -27,6 +27,7 @@ from two_syncs import TwoLists, TwoSyncs
 from gateway.core.errors import OrderError
 from gateway.core.outcomes import Outcome, Refused
 from gateway.destinations.taboola.perform import TABOOLA
+from gateway.store.sqlite.recounting import checked_sums
 from gateway.store.sync_rows import RunRow
 from gateway.syncs.memory import read_progress
 from gateway.syncs.operations import SyncOrders
@@ -125,6 +126,7 @@ class Simulation:
             if self.other is not None:
                 await self.other.look("mirror")
         await self._settle_down()
+        assert await self.world.state.read(lambda view: checked_sums(view._connection).wrong) == ()
         await self.promise.check(self.block["mode"])
         if self.other is not None:
             await self.other.check("mirror")
@@ -161,7 +163,9 @@ class Simulation:
         """The other sync, and what is rarer: a list forgotten or gone back to, an entry taken out, another way to log."""
         if self.wide is None or self.wide.random() > WIDE_SHARE:
             return
-        what = self.wide.choice(("other run", "other run", "reset", "restore", "take out", "log", "log", "show"))
+        what = self.wide.choice(
+            ("other run", "other run", "reset", "restore", "take out", "flip", "log", "log", "show")
+        )
         with suppress(OrderError):
             if what == "other run":
                 await self.orders.run(OTHER_SYNC, kind=self.wide.choice(("", "resend")))
@@ -172,11 +176,26 @@ class Simulation:
             elif what == "take out" and isinstance(self.world, TwoSyncs):
                 self.world.take_out()
                 await self.world.syncs.step()
+            elif what == "flip" and isinstance(self.world, TwoSyncs):
+                await self._flip(self.world)
             elif what == "log":
                 self.block |= {"log": self.wide.choice(LOGS), "snapshots": {"keep": self.wide.randrange(3)}}
                 self.world.edit(**self.block)
             else:
                 await self._show()
+
+    async def _flip(self, world: TwoSyncs) -> None:
+        """The entry is out for a moment that no look of the syncs falls into; events do."""
+        assert self.wide is not None
+        if isinstance(world.state, OneThreadState):
+            world.state.dies_at = ""
+        world.take_out()
+        world.syncs.rulebook_changed()
+        for user in self.wide.sample(sorted(self.people), 2):
+            await (self._enter if self.wide.random() < 0.5 else self._leave)(user, death_share=0.0)
+        world.edit(**self.block)
+        world.syncs.rulebook_changed()
+        await world.syncs.step()
 
     async def _reset(self) -> None:
         """A record of what the platform was asked for is gone with the rest; nothing may be on its way."""
@@ -208,11 +227,11 @@ class Simulation:
             await self.orders.explain(SYNC, f"user_id:{user}")
 
     # people ------------------------------------------------------------------------------------------------------------
-    async def _enter(self, user: str) -> None:
+    async def _enter(self, user: str, *, death_share: float = 0.05) -> None:
         person = self.people[user]
         person.enter(self._address(user, "example.com"), self._address(user, "example.net"), self.chance.randrange(3))
         self.promise.ever_in |= person.addresses
-        self._prepare_a_death(0.05)
+        self._prepare_a_death(death_share)
         await self.world.enter(user, email=person.email, alias=person.alias, ltv=person.ltv)
 
     def _address(self, user: str, domain: str) -> str | None:
@@ -221,10 +240,10 @@ class Simulation:
             return None
         return f"{user}.{self.chance.randrange(2)}@{domain}" if roll < 0.75 else f"both@{domain}"
 
-    async def _leave(self, user: str) -> None:
+    async def _leave(self, user: str, *, death_share: float = 0.05) -> None:
         person = self.people[user]
         person.is_in = False
-        self._prepare_a_death(0.05)
+        self._prepare_a_death(death_share)
         await self.world.leave(
             user, email=person.email or f"{user}.0@example.com", alias=person.alias or f"{user}.0@example.net"
         )

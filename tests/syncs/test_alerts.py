@@ -284,6 +284,16 @@ async def test_an_alert_that_is_switched_off_goes_without_a_word(world_of):
     assert (await standing(world), await told(world)) == ([], [])
 
 
+async def test_members_who_share_an_entry_are_no_difference(world_of):
+    """A household with one address is one entry of the list, and the list lacks nobody, however many runs look."""
+    world = world_of()
+    await world.enter(*people(10))
+    await world.enter(*people(8, start=10), email="canary-household@example.com")
+    for _ in range(4):
+        assert (await world.run()).status == "succeeded"
+    assert (await told(world), await standing(world)) == ([], [])
+
+
 async def test_alerts_outlive_a_restart(world_of):
     """What was told is not told again by a new process."""
     world = world_of()

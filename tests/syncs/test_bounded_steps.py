@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 from one_thread_store import KilledError, OneThreadState, OneThreadWorld, memory_folder
 from ordering import NAME, orders
-from sync_world import DAY, HOUR, S, World, counters, whole_lists
+from sync_world import ACCEPT, DAY, HOUR, REFUSE, S, World, counters, whole_lists
 
-from gateway.store.sync_rows import RunRow
+from gateway.store.sync_rows import ABSENT, PRESENT, RunRow
 from gateway.syncs import file_entries
 from gateway.syncs import whole_lists as lists
 from gateway.syncs.keeping import tidy_syncs
@@ -33,7 +33,7 @@ async def with_deaths(tmp_path: Path, dies_at: Any, walk: Walk, **block: Any) ->
     has_died, deaths = True, 0
     while has_died:
         with tempfile.TemporaryDirectory(dir=memory_folder(tmp_path)) as folder:
-            world = OneThreadWorld(Path(folder), **MANUAL, **block)
+            world = OneThreadWorld(Path(folder), **{**MANUAL, **block})
 
             def arm(world: World = world, commits: int = deaths) -> None:
                 assert isinstance(world.state, OneThreadState)
@@ -113,6 +113,48 @@ async def test_one_page_of_them_is_looked_at_in_a_transaction(world_of, monkeypa
     await orders(world).undelete(NAME)
     assert (await world.sync()).status == "active"
     assert counters(await world.run()).removed == 3
+
+
+@pytest.mark.parametrize("dies_at", ["before", "behind"])
+@pytest.mark.parametrize("answer", [ACCEPT, REFUSE], ids=["taken", "refused"])
+async def test_whom_a_list_changes_is_told_page_by_page(tmp_path, monkeypatch, dies_at, answer):
+    """Each has one line, wherever the run was killed, and is marked once the list was taken."""
+    for name in ("TOLD_ENTRIES", "MARK_MEMBERS", "STRIP_ENTRIES", "FREEZE_MEMBERS"):
+        monkeypatch.setattr(lists, name, 1)
+
+    async def walk(world: World, arm: Callable[[], None]) -> bool:
+        await world.enter("ada", "bob")
+        await world.run()
+        await world.leave("bob")
+        await world.enter("cyd")
+        await world.enter("nobody", email=None)
+        sync = await world.sync()
+        number = await world.state.write(
+            lambda tx: tx.add_run(RunRow(id=0, sync=sync.id, kind="", trigger="manual", due_us=0))
+        )
+        world.platform.answer = lambda _operation, _payload: answer
+        arm()
+
+        async def is_over() -> bool:
+            return bool((await world.run_row(number)).finished_us)
+
+        has_died = await work_on(world, is_over)
+        found = await world.state.read(lambda view: view.row_results(run=number))
+        status = "accepted" if answer is ACCEPT else "rejected"
+        told = sorted((one.operation, one.status, one.stage) for one in found)
+        assert told == [
+            ("add", status, "destination"),
+            ("add", "rejected", "mapping"),
+            ("remove", status, "destination"),
+        ]
+        assert [one.seq for one in found] == [1, 2, 3]
+        record = await world.record("cyd")
+        assert record is not None
+        assert record.state == (PRESENT if answer is ACCEPT else ABSENT)
+        return has_died
+
+    block = {**whole_lists(1), "guards": {"empty_audience": "off", "unmappable_percent": "off"}}
+    assert await with_deaths(tmp_path, dies_at, walk, **block) > 8
 
 
 @pytest.mark.parametrize("dies_at", ["before", "behind"])

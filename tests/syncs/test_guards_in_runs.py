@@ -119,6 +119,17 @@ async def test_an_approved_first_run_is_the_one_that_was_shown(world_of):
     assert (await world.run()).status == "succeeded"
 
 
+async def test_emptying_a_list_is_no_first_run(world_of):
+    """It asks nobody, as a person has ordered it, and the run behind it waits for one all the same."""
+    world = world_of(schedule={"manual": True}, **FIRST)
+    await world.enter("ada")
+    cleared = int(str((await orders(world).clear(NAME))["id"]))
+    await world.work()
+    assert (await world.run_row(cleared)).status == "succeeded"
+    run = await world.run()
+    assert (run.status, run.kind, world.platform.requests) == ("held", "initial", [])
+
+
 async def test_nothing_goes_out_beside_a_first_run_that_waits(world_of):
     """Of a sync that follows events, too; only deletions do, and take nobody else with them. Approved, it follows."""
     schedule = {"continuous": {"max_delay": "30s", "reconcile": {"daily": "03:00"}}}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
+
+import msgspec
 import pytest
 from msgspec.structs import replace
 from ordering import NAME, orders
 from sync_world import ACCEPT, DAY, HOUR, REFUSE, TIME_OUT, counters, whole_lists
 
 from gateway.core.errors import OrderError
+from gateway.core.sync_options import WHOLE_LISTS
+from gateway.store.sync_rows import ABSENT
 from gateway.syncs import snapshots
 from gateway.syncs.keeping import tidy_syncs
 
@@ -44,6 +49,85 @@ async def test_two_runs_are_compared_by_their_snapshots(world_of):
     shown = await orders(world).diff_runs(1, 2)
     assert [shown[name] for name in ("came", "went", "changed", "same")] == [1, 1, 1, 1]
     assert "@" not in str(shown)
+
+
+OPERATIONS = [
+    # what a platform takes; what is said of ada (left), bob (another value), cyd (another address), dan (new), eve (as before)
+    ("single changes", {}, ("remove", "update", "replace", "add", "")),
+    ("a whole list", {"capabilities": replace(WHOLE_LISTS, min_distinct=1)}, ("remove", "update", "update", "add", "")),
+]
+
+
+@pytest.mark.parametrize(("what", "block", "expected"), OPERATIONS, ids=[row[0] for row in OPERATIONS])
+@pytest.mark.parametrize("size", [1, 2, 10_000])
+async def test_a_snapshot_says_what_the_run_did_for_each_member(world_of, monkeypatch, what, block, expected, size):
+    """Who was taken off is there as absent, in parts of any size; then nothing but the snapshot knows of it."""
+    monkeypatch.setattr(snapshots, "PART_RECORDS", size)
+    world = world_of(**block, log={"keep": False})
+    people = ("ada", "bob", "cyd", "dan", "eve")
+    await world.enter("ada", "bob", "cyd", "eve", ltv=1)
+    first = await world.run()
+    await world.leave("ada")
+    await world.enter("bob", ltv=2)
+    await world.enter("cyd", email="cyd@example.org", ltv=1)
+    await world.enter("dan")
+    run = await world.run()
+
+    def look(view):
+        numbers = {view.member_id("default", f"user_id:{user}"): user for user in people}
+        entries = [entry for _members, body in view.snapshot_parts(run.id) for entry in snapshots.read_part(body)]
+        members = sum(members for members, _body in view.snapshot_parts(run.id))
+        left = view.run_operations(run.id, after=(0, 0), limit=10) + view.run_operations(
+            first.id, after=(0, 0), limit=10
+        )
+        return {numbers[one.member]: one for one in entries}, members, left
+
+    entries, members, left = await world.state.read(look)
+    assert tuple(entries[user].operation for user in people) == expected
+    assert [user for user in people if entries[user].state == ABSENT] == ["ada"]
+    assert (members, left, len(entries)) == (4, [], 5)
+    shown = await orders(world).diff_runs(first.id, run.id)
+    assert [shown[name] for name in ("came", "went", "changed", "same")] == [1, 1, 2, 1]
+    told = {(one["what"], one["operation"]) for one in shown["members"]}
+    assert told == {("went", "remove"), ("changed", expected[1]), ("changed", expected[2]), ("came", "add")}
+
+
+async def test_a_snapshot_of_an_earlier_version_says_nothing_of_operations(world_of):
+    """It can be read, compared and gone back to all the same."""
+    world = world_of()
+    await world.enter("ada", "bob")
+    run = await world.run()
+
+    def as_it_was(tx):
+        parts = tx.snapshot_parts(run.id)
+        old = [tuple(one)[:4] for _members, body in parts for one in snapshots.read_part(body)]
+        tx.add_snapshot_part(run.id, 0, len(old), zlib.compress(msgspec.msgpack.encode(old)))
+
+    await world.state.write(as_it_was)
+    await world.leave("ada")
+    later = await world.run()
+    shown = await orders(world).diff_runs(run.id, later.id)
+    assert [shown[name] for name in ("went", "same")] == [1, 1]
+    shown = await orders(world).diff_runs(later.id, run.id)
+    assert [(one["what"], one["operation"]) for one in shown["members"]] == [("came", "")]
+
+
+async def test_what_a_run_did_is_forgotten_where_it_ends_without_a_snapshot(world_of):
+    """Its mapping goes while it sends; then a tidying finds what nobody will ask for."""
+    world = world_of()
+    await world.enter("ada", "bob", "cyd")
+    number = int(str((await orders(world).run(NAME))["id"]))
+    while await world.syncs.step():
+        pass
+    await world.deliver(2)
+    ask = lambda view: view.run_operations(number, after=(0, 0), limit=10)  # noqa: E731 - asked twice
+    assert len(await world.state.read(ask)) == 2
+    world.rules = replace(world.rules, destinations=())
+    await world.work()
+    assert (await world.run_row(number)).finished_us
+    while await world.state.write(lambda tx: tidy_syncs(tx, world.now_us)):
+        pass
+    assert await world.state.read(ask) == []
 
 
 SNAPSHOTS = [

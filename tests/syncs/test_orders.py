@@ -111,6 +111,22 @@ async def test_a_stopped_run_is_planned_again(world_of):
     assert counters(await world.run()).planned == {"add": 200}
 
 
+async def test_a_stopped_run_leaves_its_lane_before_the_rest_of_its_plan_is_taken_out(world_of, monkeypatch):
+    """100 of 500 are released, and are gone with the first piece: the lane has nothing to claim and give back meanwhile."""
+    monkeypatch.setattr("gateway.syncs.sending.RELEASED_MAX", 100)
+    world = world_of()
+    await world.enter(*people(500))
+    run = int(str((await orders(world).run(NAME))["id"]))
+    while await world.syncs.step():
+        pass
+    await orders(world).cancel(run)
+    assert await world.syncs.runner.advance(run)
+    assert await world.claim() == []
+    await world.work()
+    ended = await world.run_row(run)
+    assert (ended.status, counters(ended).cancelled) == ("cancelled", 500)
+
+
 async def test_a_paused_sync_runs_by_hand_only_when_told_to(world_of):
     """No ticks, no runs by hand; afterwards the diff covers everything."""
     world = world_of(schedule={"every": "1h"}, start="schedule")

@@ -217,6 +217,24 @@ async def test_a_paused_and_a_held_sync_are_planned_with_the_mapping_as_it_is(wo
     assert (run.status, counters(run).planned) == ("succeeded", planned["planned"])
 
 
+STOPPED = [("pause", "paused", "sync resume"), ("delete", "deleted", "sync undelete")]
+
+
+@pytest.mark.parametrize(("verb", "status", "mend"), STOPPED, ids=[row[0] for row in STOPPED])
+@pytest.mark.parametrize("is_list", [False, True])
+async def test_a_plan_of_a_sync_that_is_stopped_says_that_nothing_runs_by_itself(world_of, verb, status, mend, is_list):
+    """In a sentence that names the way on, and in a field; that of one that goes on says nothing."""
+    world = world_of(**(whole_lists(1) if is_list else {}))
+    await world.enter("ada")
+    show = plan_of_list if is_list else plan_of
+    before = await show(world)
+    assert (before["stopped"], before["note"]) == ("", "")
+    await getattr(orders(world), verb)(NAME)
+    shown = await show(world)
+    assert (shown["stopped"], shown["planned"]) == (status, {"add": 1})
+    assert f"`gateway {mend}`" in shown["note"]
+
+
 async def test_a_held_run_keeps_the_digest_of_its_plan(world_of):
     """As of a plan while nothing moves, over several pages; approved it is planned to the same; one change makes another."""
     world = world_of(guards={})

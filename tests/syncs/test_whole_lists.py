@@ -8,8 +8,10 @@ import pytest
 from ordering import NAME, orders
 from sync_world import DAY, FAIL, HOUR, NOON_US, REFUSE, TIME_OUT, counters, whole_lists
 
+from gateway.core.outcomes import Deferred
 from gateway.core.run_counters import broken_sums
 from gateway.store.sync_rows import PRESENT
+from gateway.syncs.memory import read_progress
 
 pytestmark = pytest.mark.anyio
 
@@ -166,7 +168,7 @@ async def test_a_list_that_was_taken_cannot_be_stopped_any_more(world_of):
     world = world_of(**whole_lists(1))
     await world.enter("ada", "bob")
     number = (await orders(world).run(NAME))["id"]
-    while b'"stage":"mark"' not in (await world.run_row(number)).progress:
+    while b'"stage":"tell"' not in (await world.run_row(number)).progress:
         await world.syncs.step()
         await world.deliver()
         assert not (await world.run_row(number)).finished_us
@@ -174,6 +176,22 @@ async def test_a_list_that_was_taken_cannot_be_stopped_any_more(world_of):
     await world.work()
     run = await world.run_row(number)
     assert (run.status, counters(run).added, (await world.record("ada")).state) == ("succeeded", 2, PRESENT)
+
+
+async def test_an_upload_that_is_stopped_half_way_says_who_stopped_it(world_of):
+    """Its lane gives it back between two requests; what it says of that is no reason of the run's."""
+    world = world_of(**whole_lists(1))
+    await world.enter("ada")
+    number = int(str((await orders(world).run(NAME))["id"]))
+    while await world.syncs.step():
+        pass
+    sent = await world.claim()
+    await orders(world).cancel(number)
+    await world.settle(sent, [Deferred(wait_s=1, reason="stopped between two", status=0, concerns="delivery")])
+    await world.work()
+    run = await world.run_row(number)
+    assert (run.status, run.reason, counters(run).cancelled) == ("cancelled", "cancelled by a person", 1)
+    assert world.platform.uploads == []
 
 
 async def test_an_upload_that_fails_changes_nothing_and_is_tried_again_in_its_run(world_of):
@@ -263,3 +281,39 @@ async def test_missed_days_give_one_run(world_of):
     world.now_us += 3 * DAY
     await world.work()
     assert [(run.trigger, run.missed) for run in await world.runs()] == [("catch_up", 3)]
+
+
+@pytest.mark.parametrize("stage", ["start", "refresh", "freeze", "judge", "send", "approved"])
+async def test_a_run_that_is_stopped_leaves_the_list_its_size(world_of, stage):
+    """Wherever it is: planned or not, by then, and let go by a person and stopped before it was planned again.
+
+    Two members are one entry, and somebody was deleted while the list went out: it is as long as what was uploaded.
+    """
+    world = world_of(**whole_lists())
+    await world.enter("ada", "bob", "cyd", "dan", "eve")
+    await world.enter("dan-2", email="dan@example.com")
+    order = orders(world)
+    await order.run(NAME)
+    while await world.syncs.step():
+        pass
+    await world.delete("eve")
+    await world.work()
+    assert (await world.sync()).listed == 4
+    if stage == "refresh":
+        world.fields["name"] = "edited"
+    guards = {"max_removals": 0} if stage == "approved" else {}
+    world.edit(schedule={"manual": True}, guards=guards)
+    await world.leave("ada")
+    number = int(str((await order.run(NAME))["id"]))
+    if stage == "approved":
+        await world.work()
+        await order.approve(number, by="eve")
+    else:
+        await world.state.write(world.syncs._start_queued)
+        while read_progress((await world.run_row(number)).progress).stage != stage:
+            await world.syncs.runner.advance(number)
+    await order.cancel(number)
+    await world.work()
+    run = await world.run_row(number)
+    sizes = (counters(run).list_before, counters(run).list_after, (await world.sync()).listed)
+    assert (run.status, sizes, broken_sums(counters(run))) == ("cancelled", (4, 4, 4), [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.core.outcomes import Outcome
 from gateway.core.run_counters import broken_sums
 from gateway.store.rows import DeliveryRow
 from gateway.store.sync_rows import ABSENT, PRESENT
+from gateway.syncs.memory import read_progress
 from gateway.syncs.snapshots import read_part
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +54,7 @@ class Simulation:
         self.world = Uploads(folder, **whole_lists(1), **self.block)
         self.lines: dict[str, set[str]] = {}
         self.erased: set[str] = set()
+        self.has_deleted = False
 
     async def run(self) -> None:
         """Everything at random, then quiet, then look."""
@@ -79,6 +82,7 @@ class Simulation:
                 await world.leave(user)
             case 4 if self.chance.random() < 0.4:
                 self.erased |= self.lines.pop(user, set())
+                self.has_deleted = True
                 await world.delete(user)
             case 5:
                 self.block["mode"] = self.chance.choice(MODES)
@@ -128,7 +132,22 @@ class Simulation:
             await orders(self.world).run(NAME)
             await self.world.work()
 
+    async def _check_lines(self) -> None:
+        """Each run that was taken has told of everybody whom it put on the list or dropped, once.
+
+        Who was deleted between the plan and the answer has left the list since it was counted.
+        """
+        for run in await self.world.runs():
+            if read_progress(run.progress).outcome != "accepted":
+                continue
+            rows = await self.world.state.read(lambda view, run=run: view.row_results(run=run.id))
+            told = Counter(row.operation for row in rows if row.status == "accepted")
+            found = counters(run)
+            lacking = (found.added - told["add"], found.removed - told["remove"] - told["erase"])
+            assert lacking == (0, 0) or self.has_deleted, (run.id, lacking)
+
     async def _check(self) -> None:
+        await self._check_lines()
         wanted: set[str] = set().union(*self.lines.values())
         sync = await self.world.sync()
         uploads = self.world.platform.uploads
@@ -150,7 +169,7 @@ class Simulation:
 
     async def _check_snapshot(self, run: int, records: list[Any]) -> None:
         parts = await self.world.state.read(lambda view: view.snapshot_parts(run))
-        kept = {entry[:3] for _members, body in parts for entry in read_part(body)}
+        kept = {entry[:3] for _members, body in parts for entry in read_part(body) if entry.state != ABSENT}
         assert kept == {(row.member, row.line, row.state) for row in records if row.state != ABSENT}
 
 

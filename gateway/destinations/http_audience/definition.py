@@ -13,6 +13,7 @@ from gateway.destinations.http_audience.shape import (
     AUDIENCE_NAME,
     DefinitionFile,
     FieldRule,
+    Login,
     TargetKey,
 )
 
@@ -30,8 +31,15 @@ BASE_URL: Final = "base_url"
 TOKEN_URL: Final = "token_url"  # noqa: S105 (an address)
 
 
+def secrets_in_headers(login: Login) -> frozenset[str]:
+    """Names of the secrets that a login sends in a header as they stand, neither encoded nor as a signature."""
+    sent = {"bearer": "token", "api_key": "value" if login.texts.get("in") == "header" else ""}.get(login.type, "")
+    return frozenset({login.secrets[sent].name} if sent in login.secrets else ())
+
+
 def definition_of(file: DefinitionFile) -> Definition:
     """The definition of a destination made from a file."""
+    in_headers = secrets_in_headers(file.login)
     settings = [
         Field(
             key=one.key,
@@ -39,6 +47,7 @@ def definition_of(file: DefinitionFile) -> Definition:
             type="password" if one.secret else "string",
             required=one.required and one.default is None,
             secret=one.secret,
+            in_header=one.key in in_headers,
             **({} if one.default is None else {"default": one.default}),  # type: ignore[arg-type] # a Field's default
         )
         for one in file.settings

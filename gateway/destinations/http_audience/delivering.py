@@ -65,6 +65,11 @@ class Courier:
         """How long this `perform` has taken so far."""
         return time.monotonic() - self._began_s
 
+    async def goes_on(self) -> bool:
+        """Whether one more request may go out; to be asked between two."""
+        asked = self.context.goes_on
+        return asked is None or await asked()
+
     async def ready(self) -> Access:
         """The access for a request that goes out now. Raises TokenRefusedError."""
         sent_at_s = self.context.now_us / 1_000_000 + self.spent_s

@@ -170,7 +170,7 @@ class Run:
         if self._courier.spent_s > SENDING_S_MAX:
             self._outcomes.update((item.place, NOT_YET) for item in items)
             return
-        if self._sent and self._context.goes_on is not None and not await self._context.goes_on():
+        if self._sent and not await self._courier.goes_on():
             self._stops = STOPPED
             self._outcomes.update((item.place, STOPPED) for item in items)
             return

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from gateway.core.definitions import Definition
-from gateway.core.http_messages import Answer, Request
+from gateway.core.http_messages import Answer, Request, header_secret_problem
 from gateway.destinations.attempt_lines import in_one_line
 from gateway.destinations.base import Batch, Context, Foreseen, Performed
 from gateway.destinations.http_audience.certificates import Identified, read_tls, tls_problems
-from gateway.destinations.http_audience.definition import BASE_URL, TOKEN_URL, definition_of
+from gateway.destinations.http_audience.definition import BASE_URL, TOKEN_URL, definition_of, secrets_in_headers
 from gateway.destinations.http_audience.delivering import REHEARSED, Courier
 from gateway.destinations.http_audience.dispatching import ASKED, Dispatch, Run
 from gateway.destinations.http_audience.fields import Record, Rejection, prepare
@@ -69,6 +69,10 @@ class HttpAudience:
             f"The secret `{name}` is neither a setting nor an environment variable; set one of them."
             for name in self._missing_secrets(settings)
         ]
+        # One of the settings is looked at when it is read.
+        for name in secrets_in_headers(self.file.login) - settings.keys():
+            problem = header_secret_problem(self._secret(name, settings))
+            problems += [f"The secret `{name}`, an environment variable, {problem}."] if problem else []
         asked = self.file.asked_address
         for key in (BASE_URL, TOKEN_URL):
             given = settings.get(key)
@@ -153,6 +157,7 @@ class HttpAudience:
             requests=requests,
             remembered=remembered,
             counts=done.counts,
+            stops=next((one.stops for one in done.sent if one.stops is not None), None),
         )
 
     async def deliver(self, batch: Batch, context: Context) -> Dispatch:

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.outcomes import Delivered, Outcome, Refused
+from gateway.core.outcomes import Deferred, Delivered, Outcome, Refused
 from gateway.destinations.base import Owed, Snapshot
 from gateway.destinations.http_audience.delivering import Courier, Sent
 from gateway.destinations.http_audience.fields import Record, Rejection
@@ -25,6 +25,10 @@ ROWS_AT_ONCE: Final = 1_000  # of the snapshot, between two looks at whether a b
 AT_US: Final = "at_us"  # what a snapshot adds to a payload
 
 NOBODY: Final = Rejection(code="empty_record", message="Nobody of the list can be sent.")
+
+STOPPED: Final = Deferred(
+    reason="The upload was stopped between two of its requests.", wait_s=1.0, status=0, concerns="delivery"
+)
 
 Prepare = Callable[[dict[str, object]], Record | Rejection]
 
@@ -121,6 +125,8 @@ class Replacement:
         try:
             while (made := await loop.run_in_executor(reading, next, batches, None)) is not None:
                 if number >= progress.next:
+                    if self._sent and not await self._courier.goes_on():
+                        return self._ended(STOPPED, stops=STOPPED)
                     outcome, stops = await self._send(made)
                     if not isinstance(outcome, Delivered):
                         if isinstance(outcome, Refused):  # A session the partner does not want is not gone on with.

@@ -190,6 +190,7 @@ SETTINGS: Final = (
         type="password",
         required=True,
         secret=True,
+        in_header=True,
         description="StackAdapt issues it; it needs write access and is not the REST key.",
     ),
     Field(

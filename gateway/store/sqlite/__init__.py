@@ -11,11 +11,13 @@ from gateway.store.sqlite.inbox_reader import SqliteInboxReader
 from gateway.store.sqlite.inbox_signal import InboxSignal
 from gateway.store.sqlite.inbox_writer import BUFFER_BYTES_MAX, FILE_BYTES_MAX, SqliteInboxWriter
 from gateway.store.sqlite.lists import ListForetold, ListSnapshot, clear_spool
-from gateway.store.sqlite.places import FILES_PER_WRITER, writer_of
-from gateway.store.sqlite.state import SqliteStateReader, SqliteStateStore
+from gateway.store.sqlite.places import FILES_PER_WRITER, NO_INBOX, writer_of
+from gateway.store.sqlite.recounting import SumsChecked, check_sums, recount
+from gateway.store.sqlite.state import STATE_FILE, SqliteStateReader, SqliteStateStore
 
 __all__ = [
     "FILES_PER_WRITER",
+    "NO_INBOX",
     "InboxSignal",
     "ListForetold",
     "ListSnapshot",
@@ -24,14 +26,18 @@ __all__ = [
     "SqliteInboxWriter",
     "SqliteStateReader",
     "SqliteStateStore",
+    "SumsChecked",
     "backup",
+    "check_sums",
     "clear_spool",
     "disk_is_low",
+    "has_state",
     "open_inbox_reader",
     "open_inbox_signal",
     "open_inbox_writer",
     "open_state",
     "open_state_reader",
+    "recount",
     "restore",
     "sqlite_build_problem",
     "verify",
@@ -65,6 +71,11 @@ def open_inbox_reader(data_folder: Path) -> SqliteInboxReader:
 def open_inbox_signal(data_folder: Path) -> InboxSignal:
     """Hear of commits of the inbox; for the engine, inside its event loop."""
     return InboxSignal(data_folder)
+
+
+def has_state(data_folder: Path) -> bool:
+    """Whether an engine has ever run on a data folder."""
+    return (data_folder / STATE_FILE).exists()
 
 
 def open_state(data_folder: Path, *, disk_free_bytes_min: int = DISK_FREE_BYTES_MIN) -> SqliteStateStore:

@@ -21,7 +21,7 @@ from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.connection import WriterLock, open_reader, store_error
 from gateway.store.sqlite.inbox_reader import SqliteInboxReader
 from gateway.store.sqlite.places import inbox_files, inbox_path, writer_of
-from gateway.store.sqlite.schema import Migrations, inbox_migrations, require_current, state_migrations
+from gateway.store.sqlite.schema import Migrations, check_version, inbox_migrations, state_migrations
 from gateway.store.sqlite.state import STATE_FILE
 
 MANIFEST = "manifest.json"
@@ -177,7 +177,7 @@ def _copy_database(source: Path, target: Path, migrations: Migrations, told: _To
         raise FileNotFoundError(source)
     reader = open_reader(source)
     try:
-        require_current(reader, migrations, source)
+        check_version(reader, migrations, source)  # an older one is copied as it is: before an upgrade, say
         # The open read transaction holds the moment; without it the copy would begin anew at each commit.
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -279,7 +279,8 @@ def _check_database(path: Path) -> list[str]:
     try:
         connection = open_reader(path)
         try:
-            require_current(connection, state_migrations if path.name == STATE_FILE else inbox_migrations, path)
+            # One of an older version is good: the first start brings it up to date.
+            check_version(connection, state_migrations if path.name == STATE_FILE else inbox_migrations, path)
             found = connection.execute(f"PRAGMA integrity_check({PROBLEMS_PER_FILE_MAX})").fetchall()
             found += connection.execute("PRAGMA foreign_key_check").fetchmany(PROBLEMS_PER_FILE_MAX)
         finally:

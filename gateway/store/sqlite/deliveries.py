@@ -85,6 +85,20 @@ class DeliveryReads(Session):
         known = self._text_id(lane)
         return [] if known is None else [self._text(one) for one in self._mappings_due(known)]
 
+    def deliveries_of(self, member: int, *, limit: int = 100) -> list[DeliveryRow]:
+        """What is owed of one person, dead ones too, by id; member: their number."""
+        found: list[tuple[Any, ...]] = []
+        for lane in self._lanes_met():
+            for source in (
+                f"delivery INDEXED BY delivery_order WHERE {ORDERED}",
+                "delivery INDEXED BY delivery_dead_person WHERE state = 2",
+            ):
+                found += self._rows(
+                    f"SELECT {DELIVERY_COLUMNS} FROM {source} AND lane = ? AND member = ? ORDER BY id LIMIT ?",
+                    (lane, member, limit),
+                )
+        return [self._delivery_row(row) for row in sorted(found)[:limit]]
+
     def delivery(self, delivery_id: int) -> DeliveryRow | None:
         """One that is still there (due, claimed or dead)."""
         row = self._row(f"SELECT {DELIVERY_COLUMNS} FROM delivery WHERE id = ?", (delivery_id,))

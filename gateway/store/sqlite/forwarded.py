@@ -25,7 +25,33 @@ _TRIED: Final = (
 )
 
 
-class ForwardedWrites(DeliveryReads):
+class ForwardedReads(DeliveryReads):
+    """Questions about what forwarding put on lists."""
+
+    def forwarded_of(self, member: int) -> list[ForwardedRow]:
+        """What lists hold of a person by forwarding, as it was sent; additions on their way are not among it."""
+        return [row for sync in self._forwarding() for row in self._listed(sync, member)]
+
+    def _listed(self, sync: int, member: int) -> list[ForwardedRow]:
+        mapping, audience = divmod(-sync, _AUDIENCES)
+        return [
+            ForwardedRow(self._text(mapping), audience, member, line, payload, settings)
+            for line, payload, settings in self._rows(
+                "SELECT line, payload, more FROM record WHERE sync = ? AND member = ?", (sync, member)
+            )
+        ]
+
+    def _forwarding(self) -> list[int]:
+        """Numbers of the mappings and audiences with rows, hopping from one to the next in the key."""
+        found: list[int] = []
+        while True:
+            row = self._row("SELECT max(sync) FROM record WHERE sync < ?", (found[-1] if found else 0,))
+            if row is None or row[0] is None:
+                return found
+            found.append(row[0])
+
+
+class ForwardedWrites(ForwardedReads):
     """Kept when deliveries are settled, taken when a person is deleted."""
 
     def _note_forwarded(self, delivered: Sequence[int]) -> None:
@@ -62,11 +88,7 @@ class ForwardedWrites(DeliveryReads):
         """
         found: dict[tuple[int, int], ForwardedRow] = {}
         for sync in self._forwarding():
-            for line, payload, settings in self._rows(
-                "SELECT line, payload, more FROM record WHERE sync = ? AND member = ?", (sync, member)
-            ):
-                mapping, audience = divmod(-sync, _AUDIENCES)
-                found[sync, line] = ForwardedRow(self._text(mapping), audience, member, line, payload, settings)
+            found.update(((sync, row.identifiers), row) for row in self._listed(sync, member))
             self._run("DELETE FROM record WHERE sync = ? AND member = ?", (sync, member))
         enter = self._intern("enter")
         for (lane,) in self._rows("SELECT lane FROM lane"):
@@ -79,12 +101,3 @@ class ForwardedWrites(DeliveryReads):
                 ):
                     found[sync, line] = ForwardedRow(self._text(mapping), audience, member, line, payload, settings)
         return [found[key] for key in sorted(found, reverse=True)]
-
-    def _forwarding(self) -> list[int]:
-        """Numbers of the mappings and audiences with rows, hopping from one to the next in the key."""
-        found: list[int] = []
-        while True:
-            row = self._row("SELECT max(sync) FROM record WHERE sync < ?", (found[-1] if found else 0,))
-            if row is None or row[0] is None:
-                return found
-            found.append(row[0])

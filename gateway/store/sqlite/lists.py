@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.store.sqlite.session import Session
+from gateway.store.sqlite.list_changes import ListChangeReads
 
 PAGE_ROWS = 5_000
 KEPT_PAGE_ROWS = 50_000  # where who is out is looked for, too, which no index helps with: fewer, larger pages
@@ -31,7 +31,7 @@ def _copied(*, keeps_out: bool) -> str:
     return f"({wanted} OR ({_KEPT}))" if keeps_out else wanted
 
 
-class ListReads(Session):
+class ListReads(ListChangeReads):
     """Questions about frozen lists."""
 
     def list_size(self, run: int) -> int:
@@ -112,6 +112,15 @@ class ListReads(Session):
             (sync, after, last, since_us),
         )
         return [(row[0], row[1]) for row in rows], last
+
+    def unlisted(self, sync: int, *, after: int, last: int) -> list[tuple[int, str]]:
+        """(member, why) of members in (after, last] who are in and of whom nothing can be listed, in order."""
+        rows = self._rows(
+            "SELECT member, unmappable FROM record WHERE sync = ? AND member > ? AND member <= ? "
+            "AND standing = 1 AND entry = x'' ORDER BY member, line",
+            (sync, after, last),
+        )
+        return [(row[0], row[1]) for row in rows]
 
     def _last_of(self, sync: int, after: int, members: int) -> int | None:
         row = self._row(

@@ -14,6 +14,7 @@ from gateway.core.events import Place
 
 FILES_PER_WRITER = 1 << 14
 WRITERS_MAX = 64
+NO_INBOX = 0  # files are numbered from 1: the place of what came by another way names none
 INBOX_MAX = FILES_PER_WRITER * WRITERS_MAX - 1
 FRAME_MAX = (1 << 24) - 1
 ORDINAL_MAX = (1 << 19) - 1

@@ -1,7 +1,8 @@
 """How many records stand how, kept by triggers as they are written: nobody has to go through a million of them to know.
 
 One row of `record_count` is one way to stand. Rows of forwarding mappings (below zero, see `forwarded.py`) are not counted.
-Triggers do not see what REPLACE puts in the place of a row, so records are written by INSERT … ON CONFLICT.
+Triggers do not see what REPLACE puts in the place of a row, so records are written by INSERT … ON CONFLICT. A way to stand in which
+there is nobody any more keeps its row for a while, as somebody may soon be there again.
 """
 
 # ruff: noqa: S608 - what is put into statements are constants of this module, never a caller's text
@@ -21,6 +22,9 @@ SETTLED_COUNT: Final = "standing = 1 AND state IN (1, 2) AND is_same = 1 AND has
 """The same of rows of `record_count`."""
 
 _KEY: Final = "sync, standing, state, is_same, has_entry, has_more, unmappable, problem"
+EMPTY_COUNTS_GO: Final = (
+    f"DELETE FROM record_count WHERE ({_KEY}) IN (SELECT {_KEY} FROM record_count WHERE records = 0 LIMIT ?)"
+)
 _ADDED: Final = "ON CONFLICT ({}) DO UPDATE SET records = records + 1"
 _STANDS: Final = ("standing", "state", "fingerprint = {0}.sent_fingerprint", "entry <> x''", "unmappable", "more")
 
@@ -83,6 +87,18 @@ _STANDING: Final = "UPDATE OF standing, state, fingerprint, sent_fingerprint, en
 _TURNED: Final = f"({_stands('NEW')}) IS NOT ({_stands('OLD')})"
 _RELISTED: Final = "(NEW.state <> 0, NEW.run) IS NOT (OLD.state <> 0, OLD.run)"
 
+RECORD_KEY: Final = _key("record")
+"""How a record stands, as columns of a question about `record`."""
+COUNT_TABLES: Final = ("record_count", "record_people", "record_run")
+SUMS_ARE_MADE: Final = (
+    # One by one: sorted into groups, they would all be in memory.
+    f"INSERT INTO record_count SELECT {_key('record')}, 1 FROM record WHERE sync > 0 {_ADDED.format(_KEY)}",
+    """INSERT INTO record_people SELECT sync, count(*) FROM
+        (SELECT DISTINCT sync, member FROM record WHERE sync > 0 AND standing = 1) GROUP BY sync""",
+    f"INSERT INTO record_run SELECT sync, run, 1 FROM record WHERE sync > 0 AND state <> 0 {_ADDED.format('sync, run')}",
+)
+"""Fills them where they are empty."""
+
 RECORDS_ARE_COUNTED: Final = (
     f"CREATE INDEX record_unsettled ON record (sync, member, line) WHERE NOT ({SETTLED})",
     f"""CREATE TABLE record_count (
@@ -95,11 +111,7 @@ RECORDS_ARE_COUNTED: Final = (
     """CREATE TABLE record_run (
         sync INTEGER NOT NULL, run INTEGER NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (sync, run)
     ) STRICT, WITHOUT ROWID""",
-    # One by one: sorted into groups, they would all be in memory.
-    f"INSERT INTO record_count SELECT {_key('record')}, 1 FROM record WHERE sync > 0 {_ADDED.format(_KEY)}",
-    """INSERT INTO record_people SELECT sync, count(*) FROM
-        (SELECT DISTINCT sync, member FROM record WHERE sync > 0 AND standing = 1) GROUP BY sync""",
-    f"INSERT INTO record_run SELECT sync, run, 1 FROM record WHERE sync > 0 AND state <> 0 {_ADDED.format('sync, run')}",
+    *SUMS_ARE_MADE,
     _trigger("comes", "INSERT", "NEW.sync > 0", _one_more("NEW")),
     _trigger("goes", "DELETE", "OLD.sync > 0", _one_less("OLD")),
     _trigger("changes", _STANDING, f"NEW.sync > 0 AND {_TURNED}", _one_less("OLD"), _one_more("NEW")),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.store.sqlite.places import pack_place, unpack_place
-from gateway.store.sqlite.record_counts import SETTLED_COUNT, WAITING
+from gateway.store.sqlite.record_counts import EMPTY_COUNTS_GO, SETTLED_COUNT, WAITING
 from gateway.store.sqlite.session import Session, json_list
 from gateway.store.sync_rows import ERASED, OUT, ExitRow, RecordRow, WantedRow
 
@@ -165,7 +165,7 @@ class RecordWrites(RecordReads):
             place = pack_place(row.place)
             if not row.unmappable and known.get(key) == row.entry:
                 # In as before, under the same identifiers: no index is touched.
-                again.append((row.at_us, place, row.payload, row.fingerprint, now_us, row.fingerprint, *key))
+                again.append((*key, row.at_us, place, row.payload, row.fingerprint, now_us))
                 continue
             known.pop(key, None)
             others.append((*key, row.at_us, place, row.payload, row.fingerprint, row.entry, row.unmappable, now_us))
@@ -188,25 +188,28 @@ class RecordWrites(RecordReads):
         return found
 
     def _save_again(self, rows: Sequence[tuple[object, ...]]) -> None:
-        if rows:
-            self._run_many(
-                "UPDATE record SET at_us = ?, place = ?, payload = ?, changed_us = iif(fingerprint = ?, changed_us, ?), "
-                "fingerprint = ? WHERE sync = ? AND member = ? AND line = ?",
-                rows,
-            )
+        """Of records that are there: what is inserted is never what is stored."""
+        self._put_many(
+            "INSERT INTO record",
+            "(?, ?, ?, 1, 0, ?, ?, ?, ?, x'', x'', x'', x'', '', x'', ?, 0)",
+            "ON CONFLICT (sync, member, line) DO UPDATE SET at_us = excluded.at_us, place = excluded.place, "
+            "payload = excluded.payload, changed_us = iif(fingerprint = excluded.fingerprint, changed_us, excluded.changed_us), "
+            "fingerprint = excluded.fingerprint",
+            rows,
+        )
 
     def _save_others(self, rows: Sequence[tuple[object, ...]]) -> None:
-        if rows:
-            self._run_many(
-                "INSERT INTO record VALUES (?, ?, ?, 1, 0, ?, ?, ?, ?, ?, x'', x'', x'', ?, x'', ?, 0) "
-                "ON CONFLICT (sync, member, line) DO UPDATE SET standing = 1, at_us = excluded.at_us, place = excluded.place, "
-                "payload = iif(excluded.unmappable = '', excluded.payload, payload), "
-                "fingerprint = iif(excluded.unmappable = '', excluded.fingerprint, fingerprint), "
-                "entry = iif(excluded.unmappable = '', excluded.entry, entry), unmappable = excluded.unmappable, "
-                "changed_us = iif(standing = 1 AND fingerprint = excluded.fingerprint AND unmappable = excluded.unmappable, "
-                "changed_us, excluded.changed_us)",
-                rows,
-            )
+        self._put_many(
+            "INSERT INTO record",
+            "(?, ?, ?, 1, 0, ?, ?, ?, ?, ?, x'', x'', x'', ?, x'', ?, 0)",
+            "ON CONFLICT (sync, member, line) DO UPDATE SET standing = 1, at_us = excluded.at_us, place = excluded.place, "
+            "payload = iif(excluded.unmappable = '', excluded.payload, payload), "
+            "fingerprint = iif(excluded.unmappable = '', excluded.fingerprint, fingerprint), "
+            "entry = iif(excluded.unmappable = '', excluded.entry, entry), unmappable = excluded.unmappable, "
+            "changed_us = iif(standing = 1 AND fingerprint = excluded.fingerprint AND unmappable = excluded.unmappable, "
+            "changed_us, excluded.changed_us)",
+            rows,
+        )
 
     def save_exits(self, rows: Sequence[ExitRow], *, now_us: int) -> None:
         """Members are out: what is not listed is forgotten, what is listed waits for its removal.
@@ -253,7 +256,9 @@ class RecordWrites(RecordReads):
 
     def put_records(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Write records whole."""
-        self._run_many(
+        self._put_many(
+            f"INSERT INTO record (sync, {_RECORD})",
+            _PLACES,
             _PUT,
             [
                 (
@@ -289,6 +294,10 @@ class RecordWrites(RecordReads):
                 gone += self._run(f"DELETE FROM {table} WHERE sync = ? AND member <= ?", (sync, row[0]))
         return gone
 
+    def drop_empty_counts(self, *, limit: int) -> int:
+        """Forget ways to stand that no record has; return how many. Problems have codes of the platforms' making: any number."""
+        return self._run(EMPTY_COUNTS_GO, (limit,))
+
     def _note_orphans(self, sync: int, rows: Sequence[RecordRow]) -> None:
         """Let orphans be found by what they are."""
         keys = [(sync, row.member, row.line) for row in rows]
@@ -317,10 +326,8 @@ class RecordWrites(RecordReads):
             )
 
 
-_PUT = (
-    f"INSERT INTO record (sync, {_RECORD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    f"ON CONFLICT (sync, member, line) DO UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in _COLUMNS[2:])}"
-)
+_PLACES = f"({', '.join('?' for _ in ('sync', *_COLUMNS))})"
+_PUT = f"ON CONFLICT (sync, member, line) DO UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in _COLUMNS[2:])}"
 
 
 class _Orphan(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from gateway.store.sqlite.deliveries import DEAD_ARE_FOUND
 from gateway.store.sqlite.log_exports import LOG_EXPORTS
 from gateway.store.sqlite.memberships import TOMBSTONES_BY_TIME
 from gateway.store.sqlite.record_counts import RECORDS_ARE_COUNTED
+from gateway.store.sqlite.run_operations import RUNS_REMEMBER_OPERATIONS
 from gateway.store.sqlite.sync_schema import (
     LOGS_KNOW_THEIR_MEMBERS,
     LOGS_KNOW_WHAT_WENT_WRONG,
@@ -230,6 +231,13 @@ def _logs_know_their_members(db: Database) -> None:
 def _dead_deliveries_are_found(db: Database) -> None:
     """By lane in order, and by person, however many there are; and tombstones by time."""
     for statement in (*DEAD_ARE_FOUND, TOMBSTONES_BY_TIME):
+        db.conn.execute(statement)
+
+
+@state_migrations(name="runs remember operations")
+def _runs_remember_operations(db: Database) -> None:
+    """What a run did for each member is known until its snapshot takes it in."""
+    for statement in RUNS_REMEMBER_OPERATIONS:
         db.conn.execute(statement)
 
 

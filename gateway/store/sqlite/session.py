@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from gateway.store.sqlite.build import driver
 
 MEMBERS_KNOWN_MAX = 100_000  # ids of people met lately, kept in memory
 JSON_LIST_MAX = 10_000  # values handed to one statement
+ROWS_AT_ONCE = 50  # of one INSERT: where a table has triggers, beginning a statement costs as much as half a row
 
 _json = msgspec.json.Encoder()
 
@@ -58,6 +61,17 @@ class Session:
     def _run_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         self._connection.executemany(sql, rows)
 
+    def _put_many(self, insert: str, row: str, otherwise: str, rows: Sequence[Sequence[object]]) -> None:
+        """Many rows by one kind of INSERT, in order. insert: up to VALUES; row: their places; otherwise: ON CONFLICT and so on."""
+        whole = len(rows) - len(rows) % ROWS_AT_ONCE
+        if whole:
+            starts = range(0, whole, ROWS_AT_ONCE)
+            self._run_many(
+                _insert_of(insert, row, otherwise, ROWS_AT_ONCE),
+                (tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE])) for start in starts),
+            )
+        self._run_many(_insert_of(insert, row, otherwise, 1), rows[whole:])
+
     def _text(self, identifier: int) -> str:
         """The text behind an id."""
         text = self._names.texts.get(identifier)
@@ -99,6 +113,11 @@ class Session:
         self._run("INSERT OR REPLACE INTO counter (name, next) VALUES (?, ?)", (counter, first + count))
         self._names.counters[counter] = first + count
         return first
+
+
+@cache  # a handful of statements of this package
+def _insert_of(insert: str, row: str, otherwise: str, rows: int) -> str:
+    return f"{insert} VALUES {', '.join([row] * rows)} {otherwise}"
 
 
 def json_list(values: Iterable[int]) -> str:

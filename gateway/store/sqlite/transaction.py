@@ -8,12 +8,14 @@ from gateway.store.rows import ForwardedRow
 from gateway.store.sqlite.alerts import AlertReads, AlertWrites
 from gateway.store.sqlite.build import driver
 from gateway.store.sqlite.figures import FigureReads
+from gateway.store.sqlite.forwarded import ForwardedReads
 from gateway.store.sqlite.lanes import LaneReads, LaneWrites, PositionReads, PositionWrites
 from gateway.store.sqlite.lists import ListReads, ListWrites
 from gateway.store.sqlite.log_exports import LogExportReads, LogExportWrites
 from gateway.store.sqlite.memberships import MembershipReads, MembershipWrites
 from gateway.store.sqlite.records import RecordWrites
 from gateway.store.sqlite.reviving import RevivalWrites
+from gateway.store.sqlite.run_operations import RunOperationReads, RunOperationWrites
 from gateway.store.sqlite.runs import RunWrites
 from gateway.store.sqlite.session import Names
 from gateway.store.sqlite.settlements import SettlementWrites
@@ -28,10 +30,12 @@ class View(
     PositionReads,
     LaneReads,
     FigureReads,
+    ForwardedReads,
     TraceReads,
     MembershipReads,
     SyncReads,
     ListReads,
+    RunOperationReads,
     LogExportReads,
     AlertReads,
 ):
@@ -49,6 +53,7 @@ class Transaction(
     RecordWrites,
     RunWrites,
     ListWrites,
+    RunOperationWrites,
     LogExportWrites,
     AlertWrites,
     View,

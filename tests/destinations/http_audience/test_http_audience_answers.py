@@ -221,7 +221,7 @@ def test_logins_on_the_wire():
     cases = [
         ({"type": "basic", "username": {"$secret": "ID"}, "password": {"$secret": "S"}}, "Authorization",
          "Basic " + base64.b64encode("ana:é".encode()).decode()),
-        ({"type": "api_key", "in": "header", "name": "X-Key", "value": {"$secret": "S"}}, "X-Key", "é"),
+        ({"type": "api_key", "in": "header", "name": "X-Key", "value": {"$secret": "ID"}}, "X-Key", "ana"),
     ]  # fmt: skip
     for auth, name, value in cases:
         partner = Scripted(said(200))

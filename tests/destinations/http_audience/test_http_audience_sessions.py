@@ -11,7 +11,7 @@ from catalogue_entries import ManyPeople, Meeting, kinds
 from http_audience_cases import SMALL, Scripted, changed, loaded, previewed, problems_of, said
 
 from gateway.core.identifiers import sha256_hex
-from gateway.core.outcomes import Refused
+from gateway.core.outcomes import Deferred, Refused
 from gateway.destinations.base import Batch, Context, Owed, Performed
 from gateway.destinations.http_audience.catalog import catalog
 from gateway.destinations.rehearsal import FreshNotes, HeldSnapshot
@@ -83,6 +83,7 @@ def upload(
     now_us: int = NOW_US,
     delivery: int = 1,
     hashing: Any = "on",
+    goes_on: Any = None,
 ) -> Performed:
     """One delivery of a whole list."""
     import asyncio
@@ -90,7 +91,7 @@ def upload(
     destination = loaded(definition)
     owed = (Owed(id=delivery, operation="replace", payload={}, planned=True, audience_key="vip"),)
     batch = Batch(action="syncAudience", settings={}, corrections=frozenset(), owed=owed, hashing=hashing)
-    context = Context(http=partner, notes=notes or FreshNotes(), now_us=now_us, snapshot=snapshot)
+    context = Context(http=partner, notes=notes or FreshNotes(), now_us=now_us, snapshot=snapshot, goes_on=goes_on)
     return asyncio.run(destination.perform(batch, context))
 
 
@@ -217,6 +218,20 @@ def test_an_interrupted_upload_goes_on_in_its_session() -> None:
     assert kinds(upload(LISTS, second, many(35), notes=notes, now_us=NOW_US + 60_000_000)) == {"Delivered"}
     assert [one["part"] for one in told(second)] == [3, 4]
     assert first.requests[-1].body == second.requests[0].body
+
+
+def test_an_upload_that_is_stopped_makes_no_further_request_and_goes_on_later() -> None:
+    """The run or the lane is stopped while the second of four requests is on its way; nothing is lost and nothing used up."""
+    notes, first, second = FreshNotes(), Scripted(said(200)), Scripted(said(200))
+
+    async def goes_on() -> bool:
+        return len(first.requests) < 2
+
+    (outcome,) = upload(LISTS, first, many(35), notes=notes, goes_on=goes_on).outcomes
+    assert isinstance(outcome, Deferred)
+    assert (outcome.status, outcome.concerns, len(first.requests)) == (0, "delivery", 2)
+    assert kinds(upload(LISTS, second, many(35), notes=notes, now_us=NOW_US + 60_000_000)) == {"Delivered"}
+    assert [one["part"] for one in told(second)] == [3, 4]
 
 
 @pytest.mark.parametrize(

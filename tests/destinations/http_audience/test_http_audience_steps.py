@@ -59,6 +59,16 @@ def test_a_step_that_worked_is_not_forgotten_when_a_later_one_fails(answer, repe
                 assert one.splittable is (is_idempotent and one.status == 422)
 
 
+def test_a_later_step_that_is_not_let_in_is_told_of_the_lane():
+    """Else every batch behind it would do its first step, too, and end as unknown."""
+    for answer, kind in ((said(403), Unauthorized), (said(429, retry_after="7"), Deferred)):
+        steps = {"batch": {"max_records": 10}, "steps": [CREATE, JOIN]}
+        made = loaded(changed(SMALL, actions__add=steps, capabilities={"idempotent": False}))
+        done = performed(made, owed_of(PEOPLE), Scripted(said(200), answer))
+        assert [type(one) for one in done.outcomes] == [Unreachable] * 3
+        assert type(done.stops) is kind
+
+
 @pytest.mark.parametrize(("answer", "kind", "_"), LATER_FAILURES)
 def test_a_step_that_only_looked_leaves_nothing_behind(answer, kind, _):
     """A GET changes nothing, so a later step's failure means what it says, whatever may be repeated."""

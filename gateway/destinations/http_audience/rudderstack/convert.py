@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.core.placeholders import TO_FILL_IN
 from gateway.destinations.http_audience.rudderstack.bodies import (
     KEY_NAMES,
     WHOLE,
@@ -24,8 +25,6 @@ ACTIONS: Final = {"insert": "add", "update": "update", "delete": "remove"}
 METHODS: Final = ("POST", "PUT", "PATCH", "GET", "DELETE")
 HASH_TYPES: Final = {"NONE": "none", "SHA256": "sha256", "SHA512": "sha512", "MD5": "md5"}
 BATCH_MAX: Final = 5000
-TO_FILL_IN: Final = "fill in"
-"""Stands where the pair does not say what a mapping file needs."""
 
 _ACTION_KEYS: Final = frozenset({"method", "endpoint", "requestBody", "batchSize", "fields", "useInsertConfig"})
 _PLACEHOLDER: Final = re.compile(r"\{\{(connection)((?:\.\w+)+)\}\}")
