@@ -16,16 +16,15 @@ from gateway.cli.operating import ask
 from gateway.cli.output import EXIT_GOOD, err, json_option, moment, out, print_line
 from gateway.cli.settings import environment
 from gateway.core.events import Place
-from gateway.store import FILES_PER_WRITER, NO_INBOX, open_inbox_reader
+from gateway.store import FILES_PER_WRITER, FRAME_MAX, NO_INBOX, open_inbox_reader
 from gateway.store.rows import TraceRow
 
 TAIL_PAUSE_S = 0.3
 FIRST_ROWS = 50  # of a look while nothing much comes
 PAGE_ROWS = 1000  # of the next ones, and of what is looked up and printed at once
 ROUND_ROWS_MAX = 50_000  # of one look: some seconds of all that a machine can take in
-LAST_FRAME = 2**24 - 1
 ORDERS = -1  # beside the numbers of ingest processes: what operators ordered
-_ORDERED = (Place(inbox=NO_INBOX, frame=0, ordinal=0), Place(inbox=NO_INBOX, frame=LAST_FRAME, ordinal=0))
+_ORDERED = (Place(inbox=NO_INBOX, frame=0, ordinal=0), Place(inbox=NO_INBOX, frame=FRAME_MAX, ordinal=0))
 
 OUTCOMES = ("decided", "rejected", "set_aside", "audience")  # of duplicates no line is kept
 
@@ -84,8 +83,8 @@ def _fresh(met: dict[int, Place], *, outcome: str, source: str, first: int, most
 def _window(writer: int) -> tuple[Place, Place]:
     """Before the first and behind the last place of an ingest process."""
     return (
-        Place(inbox=writer * FILES_PER_WRITER, frame=LAST_FRAME, ordinal=0),
-        Place(inbox=(writer + 1) * FILES_PER_WRITER - 1, frame=LAST_FRAME, ordinal=0),
+        Place(inbox=writer * FILES_PER_WRITER, frame=FRAME_MAX, ordinal=0),
+        Place(inbox=(writer + 1) * FILES_PER_WRITER - 1, frame=FRAME_MAX, ordinal=0),
     )
 
 

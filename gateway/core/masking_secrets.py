@@ -10,14 +10,12 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 HIDDEN: Final = "<secret>"
-SECRET_CHARS_MIN: Final = (
-    4  # a shorter one is only hidden where it is a whole value: else its letters vanish from every word
-)
+SECRET_CHARS_MIN: Final = 4
+"""A shorter secret is only hidden where it is a whole value: else its letters vanish from every word."""
 
 _SCHEMES: Final = re.compile(r"(?i)(basic|bearer|digest|token) .*", re.DOTALL)
-_END_OF_VALUE: Final = (
-    r'(?=\\?"(?!\s*:)|&|$)'  # of JSON, also of a document quoted in it, or of a form; a member's name is none
-)
+# Of JSON, also of a document quoted in it, or of a form; a member's name is none.
+_END_OF_VALUE: Final = r'(?=\\?"(?!\s*:)|&|$)'
 _LOGINS: Final = frozenset({"authorization", "proxy-authorization"})
 
 

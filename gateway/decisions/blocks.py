@@ -23,9 +23,9 @@ from gateway.core.rulebook import Rulebook
 from gateway.core.sources import Source, SourceKind
 from gateway.core.summaries import Summary, write_summary
 from gateway.core.sync_records import fingerprint
+from gateway.store import FILES_PER_WRITER, writer_of
 from gateway.store.api import InboxReader
 from gateway.store.rows import FrameRow, NewDelivery, TraceRow
-from gateway.store.sqlite.places import FILES_PER_WRITER, writer_of
 
 Position = tuple[int, int]  # (inbox file, frame)
 

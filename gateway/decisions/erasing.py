@@ -18,12 +18,11 @@ from gateway.core.sources import Source
 from gateway.decisions.blocks import Block, Decided, decide_item
 from gateway.decisions.recording import Recorded, record
 from gateway.decisions.worker import count_recorded
+from gateway.store import FRAME_MAX, NO_INBOX
 from gateway.store.api import StateStore, StateTx, StateView
-from gateway.store.sqlite.places import NO_INBOX
 
 ORDERED_BY: Final = "gateway erase"  # in traces, where events have the name of their source; no source can be called so
 ORDERS_NOTE: Final = "erasures ordered"  # how many, which gives each a place of its own
-ORDERS_MAX: Final = 2**24 - 1  # frames that a place can name; then their traces are long gone
 
 _ID_MEMBERS: Final = {"user_id": "userId", "anonymous_id": "anonymousId"}  # by which a sender may name whom to delete
 
@@ -106,9 +105,9 @@ def _decided(router: Router, space: str, member: str, *, place: Place, now_us: i
 
 
 def _place(tx: StateTx) -> Place:
-    """A place that no event has and no order before."""
+    """A place that no event has and no order before; when all frames were used, the first one's trace is long gone."""
     kept = tx.note(ORDERS_NOTE)
-    number = int(kept or b"0") % ORDERS_MAX + 1
+    number = int(kept or b"0") % FRAME_MAX + 1
     tx.put_note(ORDERS_NOTE, str(number).encode())
     return Place(NO_INBOX, number, 0)
 

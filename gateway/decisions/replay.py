@@ -16,9 +16,9 @@ from gateway.core.events import Place
 from gateway.core.routing import Router
 from gateway.core.rulebook import Rulebook
 from gateway.decisions.blocks import Decided, Owed, decide_item, new_delivery, source_of
+from gateway.store import NO_INBOX
 from gateway.store.api import InboxReader, StateStore, StateTx, StateView
 from gateway.store.rows import AudienceRow, TraceRow
-from gateway.store.sqlite.places import NO_INBOX
 
 PAGE_EVENTS = 500  # events routed and recorded at a time
 

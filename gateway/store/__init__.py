@@ -2,6 +2,7 @@
 
 from gateway.store.sqlite import (
     FILES_PER_WRITER,
+    FRAME_MAX,
     NO_INBOX,
     InboxSignal,
     ListForetold,
@@ -26,6 +27,7 @@ from gateway.store.sqlite import (
 
 __all__ = [
     "FILES_PER_WRITER",
+    "FRAME_MAX",
     "NO_INBOX",
     "InboxSignal",
     "ListForetold",

@@ -11,12 +11,13 @@ from gateway.store.sqlite.inbox_reader import SqliteInboxReader
 from gateway.store.sqlite.inbox_signal import InboxSignal
 from gateway.store.sqlite.inbox_writer import BUFFER_BYTES_MAX, FILE_BYTES_MAX, SqliteInboxWriter
 from gateway.store.sqlite.lists import ListForetold, ListSnapshot, clear_spool
-from gateway.store.sqlite.places import FILES_PER_WRITER, NO_INBOX, writer_of
+from gateway.store.sqlite.places import FILES_PER_WRITER, FRAME_MAX, NO_INBOX, writer_of
 from gateway.store.sqlite.recounting import SumsChecked, check_sums, recount
 from gateway.store.sqlite.state import STATE_FILE, SqliteStateReader, SqliteStateStore
 
 __all__ = [
     "FILES_PER_WRITER",
+    "FRAME_MAX",
     "NO_INBOX",
     "InboxSignal",
     "ListForetold",
